@@ -1,0 +1,75 @@
+# libctxshim. `make` builds, `make demo` shows it at work, `make test` passes the tests; the last two install
+# what they miss from Debian's packages (as root or with sudo). `make help` lists the rest.
+
+VERSION := 0.1.0
+BUILD ?= build
+CC = gcc
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
+
+.PHONY: all help deps demo test test-only bench lint format format-check clean
+all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
+
+help:
+	@echo 'make           build $(BUILD)/libctxshim.so and $(BUILD)/ctxshim'
+	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
+	@echo 'make test      all tests'
+	@echo 'make bench     whole programs, plain and preloaded in turn'
+	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
+	@echo 'make clean     remove $(BUILD)/'
+
+# --- the preloaded object: libc alone ---------------------------------------------------------------------
+# -fexceptions: unwind tables, so that cancellation and C++ exceptions pass through a hook's frame.
+# initial-exec: no allocation behind a TLS access. nodelete, initfirst: never unloaded, ready before others.
+SHIM_SOURCES := $(wildcard ctxstore/*.c shim/*.c hooks/*.c)
+SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
+SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -fno-builtin -U_FORTIFY_SOURCE
+SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,now \
+	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,libctxshim.so.0 -Wl,--as-needed
+
+# Its cleanup handler must be libc's own kind: the other one needs a personality routine from libgcc_s.
+$(BUILD)/hooks/thread.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
+
+$(BUILD)/libctxshim.so: $(SHIM_OBJECTS) shim/ctxshim.map
+	$(CC) $(SHIM_LINK) -o $@ $(SHIM_OBJECTS) $(LDFLAGS)
+
+$(SHIM_OBJECTS): $(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SHIM_FLAGS) -MMD -MP -c -o $@ $<
+-include $(SHIM_OBJECTS:.o=.d)
+
+include shim/command/command.mk
+
+# --- tests ------------------------------------------------------------------------------------------------
+include $(wildcard tests/*/*.mk)
+
+$(TEST_BINARIES): $(TEST_PREREQS)
+TESTS_READY := $(TEST_BINARIES) $(TEST_PREREQS) $(BUILD)/libctxshim.so $(BUILD)/ctxshim
+
+test: deps
+	$(MAKE) test-only
+test-only: $(TESTS_READY)
+	scripts/run-tests.sh $(TEST_BINARIES)
+
+deps:
+	scripts/deps.sh
+
+demo: deps
+	$(MAKE) all $(BUILD)/tests/libwitness.so $(BUILD)/tests/judge $(BUILD)/tests/load $(DEMO_PROGRAMS)
+	scripts/demo.sh
+
+bench: deps
+	$(MAKE) all
+	scripts/bench.sh
+
+SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+lint: deps
+	scripts/lint.sh
+format:
+	clang-format -i $(SOURCES)
+format-check:
+	clang-format --dry-run --Werror $(SOURCES)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,53 @@
+/* Cells: see cell.h. */
+#include "cell.h"
+
+static void cell_lock(struct cell *cell) {
+    if (!lock_take(&cell->lock))
+        cell->context = NULL; /* fork left it half changed: what it held is the parent's */
+}
+
+static struct context *cell_swap(struct cell *cell, struct context *context) {
+    struct context *before = cell->context;
+    cell->context = context;
+    return before;
+}
+
+static void generation_next(struct cell *cell) {
+    uint32_t now = atomic_load_explicit(&cell->generation, memory_order_relaxed);
+    atomic_store_explicit(&cell->generation, now + 1, memory_order_release);
+}
+
+uint32_t cell_begin(struct cell *cell) {
+    cell_lock(cell);
+    struct context *before = cell_swap(cell, NULL);
+    generation_next(cell);
+    uint32_t generation = atomic_load_explicit(&cell->generation, memory_order_relaxed);
+    lock_give(&cell->lock);
+    context_release(before);
+    return generation;
+}
+
+void cell_end(struct cell *cell) {
+    (void)cell_begin(cell);
+}
+
+uint32_t cell_generation(const struct cell *cell) {
+    return atomic_load_explicit(&cell->generation, memory_order_acquire);
+}
+
+void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
+    cell_lock(cell);
+    if (cell_generation(cell) == generation)
+        context = cell_swap(cell, context);
+    lock_give(&cell->lock);
+    context_release(context);
+}
+
+struct context *cell_copy(struct cell *cell, uint32_t generation) {
+    struct context *context = NULL;
+    cell_lock(cell);
+    if (cell_generation(cell) == generation)
+        context = context_retain(cell->context);
+    lock_give(&cell->lock);
+    return context;
+}

@@ -1,0 +1,320 @@
+/* Contexts: see context.h for what they promise. */
+#include "context.h"
+
+#include "key.h"
+#include "slab.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { LONG_NAME = 255, CACHE_REFILL = 32, CACHE_LIMIT = 64 };
+
+/* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
+ * still be at an older one, so they all stay until the node goes. */
+struct context_name {
+    struct context_name *older;
+    size_t length;
+    char text[];
+};
+
+static struct slab nodes = SLAB(sizeof(struct context));
+
+/* Serials are handed out to threads a range at a time, so that making a node is no atomic operation. */
+static _Atomic uint64_t serials = 1;
+enum { SERIAL_RANGE = 1 << 16 };
+
+/* What a thread keeps for itself: a few free nodes and a range of serials. */
+static _Thread_local struct {
+    struct context *free;
+    unsigned count;
+    uint64_t serial, serial_end;
+} cache;
+
+static struct context *node_take(void) {
+    if (cache.free == NULL) {
+        cache.free = slab_take_chain(&nodes, CACHE_REFILL, &cache.count);
+        if (cache.free == NULL)
+            return NULL;
+    }
+    struct context *node = cache.free;
+    cache.free = node->parent;
+    cache.count--;
+    return node;
+}
+
+/* Gives half of the cache back to the slab. */
+static void node_spill(unsigned keep) {
+    struct context *first = cache.free, *last = first;
+    unsigned count = 1;
+    for (; cache.count - count > keep; count++)
+        last = last->parent;
+    cache.free = last->parent;
+    cache.count -= count;
+    slab_give_chain(&nodes, first, last, count);
+}
+
+static void node_give(struct context *node) {
+    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    node->parent = cache.free;
+    cache.free = node;
+    if (++cache.count > CACHE_LIMIT)
+        node_spill(CACHE_LIMIT / 2);
+}
+
+static uint64_t next_serial(void) {
+    if (cache.serial == cache.serial_end) {
+        cache.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
+        cache.serial_end = cache.serial + SERIAL_RANGE;
+    }
+    return cache.serial++;
+}
+
+static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {
+    struct context *node = node_take();
+    if (node == NULL)
+        return NULL;
+    node->parent = parent;
+    node->kind = (uint8_t)kind;
+    node->scoped = 0;
+    node->name_length = 0;
+    node->values = parent != NULL ? parent->values : NULL;
+    node->flow = flow;
+    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    atomic_store_explicit(&node->references, 1, memory_order_relaxed);
+    atomic_store_explicit(&node->serial, next_serial(), memory_order_release);
+    return node;
+}
+
+static struct context_name *name_new(const char *text, size_t length) {
+    struct context_name *name = block_take(sizeof *name + length);
+    if (name != NULL) {
+        name->older = NULL;
+        name->length = length;
+        memcpy(name->text, text, length);
+    }
+    return name;
+}
+
+static void names_give(struct context_name *name) {
+    while (name != NULL) {
+        struct context_name *older = name->older;
+        block_give(name, sizeof *name + name->length);
+        name = older;
+    }
+}
+
+struct context *context_operation(struct context *parent, const char *name, size_t length, uint64_t flow) {
+    struct context_name *long_text = NULL;
+    if (length > CONTEXT_NAME_INLINE && (long_text = name_new(name, length)) == NULL)
+        return NULL;
+    struct context *node = node_new(parent, CONTEXT_OPERATION, flow);
+    if (node == NULL) {
+        names_give(long_text);
+        return NULL;
+    }
+    if (long_text == NULL) {
+        node->name_length = (uint8_t)length;
+        memcpy(node->text, name, length);
+    } else {
+        node->name_length = LONG_NAME;
+        node->long_text = long_text;
+    }
+    return node;
+}
+
+struct context *context_root(struct context *parent, const char *word, uint64_t number, uint64_t flow) {
+    struct context *node = node_new(parent, CONTEXT_ROOT, flow);
+    if (node != NULL) {
+        node->root.word = word;
+        node->root.number = number;
+        atomic_store_explicit(&node->root.renamed, NULL, memory_order_relaxed);
+    }
+    return node;
+}
+
+struct context *context_with_values(struct context *parent, struct values *values, uint64_t flow) {
+    struct context *node = node_new(parent, CONTEXT_VALUE, flow);
+    if (node != NULL)
+        node->values = values;
+    return node;
+}
+
+struct context *context_ambiguous(struct context *context, struct context *const *others, unsigned count,
+                                  uint64_t flow) {
+    struct context *node = node_new(context, CONTEXT_AMBIGUOUS, flow);
+    if (node == NULL)
+        return NULL;
+    context_retain(context);
+    for (unsigned i = 0; i < CONTEXT_LINKS; i++)
+        node->links[i] = i < count ? context_retain(others[i]) : NULL;
+    return node;
+}
+
+struct context *context_retain(struct context *context) {
+    if (context != NULL)
+        atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
+    return context;
+}
+
+/* Drops one reference; true when it was the last. Who sees 1 is the only holder, and nobody else can
+ * gain a reference from nothing: then no locked instruction is needed. */
+static bool context_drop(struct context *context) {
+    if (atomic_load_explicit(&context->references, memory_order_acquire) == 1)
+        return true;
+    return atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) == 1;
+}
+
+static void context_free(struct context *context) {
+    if (context->kind == CONTEXT_VALUE)
+        values_release(context->values);
+    else if (context->kind == CONTEXT_ROOT)
+        names_give(atomic_load_explicit(&context->root.renamed, memory_order_acquire));
+    else if (context->kind == CONTEXT_AMBIGUOUS)
+        for (unsigned i = 0; i < CONTEXT_LINKS; i++)
+            context_release(context->links[i]);
+    else if (context->name_length == LONG_NAME)
+        names_give(context->long_text);
+    node_give(context);
+}
+
+void context_discard(struct context *context) {
+    context_free(context);
+}
+
+void context_release(struct context *context) {
+    while (context != NULL && context_drop(context)) {
+        struct context *parent = context->parent;
+        context_free(context);
+        context = parent;
+    }
+}
+
+bool context_descends(const struct context *context, const struct context *ancestor) {
+    while (context != ancestor && context != NULL)
+        context = context->parent;
+    return context == ancestor;
+}
+
+bool context_descends_surely(const struct context *context, const struct context *ancestor) {
+    while (context != ancestor && context != NULL && context->kind != CONTEXT_AMBIGUOUS)
+        context = context->parent;
+    return context == ancestor;
+}
+
+bool context_is(const struct context *context, uint64_t serial) {
+    return atomic_load_explicit(&context->serial, memory_order_acquire) == serial;
+}
+
+int context_rename(struct context *context, const char *text) {
+    while (context != NULL && context->kind != CONTEXT_ROOT)
+        context = context->parent;
+    if (context == NULL)
+        return ENOENT;
+    struct context_name *name = name_new(text, strlen(text));
+    if (name == NULL)
+        return ENOMEM;
+    name->older = atomic_load_explicit(&context->root.renamed, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&context->root.renamed, &name->older, name,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+    return 0;
+}
+
+/* One node's part of the stack, as text. */
+struct part {
+    const char *text;
+    size_t length;
+    char digits[24];
+    size_t digits_length;
+};
+
+static void part_number(struct part *part, uint64_t number) {
+    char reversed[24];
+    do
+        reversed[part->digits_length++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    for (size_t i = 0; i < part->digits_length; i++)
+        part->digits[i] = reversed[part->digits_length - 1 - i];
+}
+
+/* False for a node that shows nothing. */
+static bool part_of(const struct context *node, struct part *part) {
+    *part = (struct part){.text = ""};
+    if (node->kind == CONTEXT_AMBIGUOUS) {
+        part->text = "?";
+        part->length = 1;
+        return node->parent != NULL;
+    }
+    if (node->kind == CONTEXT_OPERATION) {
+        bool is_long = node->name_length == LONG_NAME;
+        part->text = is_long ? node->long_text->text : node->text;
+        part->length = is_long ? node->long_text->length : node->name_length;
+        return true;
+    }
+    if (node->kind != CONTEXT_ROOT)
+        return false;
+    struct context_name *renamed = atomic_load_explicit(&node->root.renamed, memory_order_acquire);
+    part->text = renamed != NULL ? renamed->text : node->root.word;
+    part->length = renamed != NULL ? renamed->length : strlen(node->root.word);
+    if (renamed == NULL)
+        part_number(part, node->root.number);
+    return true;
+}
+
+/* A blank stands before each operation that is not the first, but not before a question mark. */
+static bool blank_before(const struct context *node) {
+    struct part part;
+    if (node->kind == CONTEXT_AMBIGUOUS)
+        return false;
+    for (node = node->parent; node != NULL; node = node->parent)
+        if (part_of(node, &part))
+            return true;
+    return false;
+}
+
+/* Copies so much of `text` as falls into the buffer; `end` is the offset behind its last byte. */
+static void place(char *buffer, size_t room, size_t end, const char *text, size_t length) {
+    size_t at = end - length;
+    if (end < length || at >= room)
+        return;
+    memcpy(buffer + at, text, length < room - at ? length : room - at);
+}
+
+static size_t part_length(const struct context *node) {
+    struct part part;
+    return part_of(node, &part) ? part.length + part.digits_length + blank_before(node) : 0;
+}
+
+/* The path leads from the innermost operation outwards, so it is measured first and then written from
+ * the end. A name changed in between (context_rename) can only cut or pad the text. */
+size_t context_format(const struct context *context, char *buffer, size_t size) {
+    size_t total = 0;
+    for (const struct context *node = context; node != NULL; node = node->parent)
+        total += part_length(node);
+    if (size == 0)
+        return total;
+    size_t room = total < size - 1 ? total : size - 1;
+    memset(buffer, ' ', room);
+    buffer[room] = '\0';
+    size_t end = total;
+    struct part part;
+    for (const struct context *node = context; node != NULL; node = node->parent) {
+        if (!part_of(node, &part))
+            continue;
+        place(buffer, room, end, part.digits, part.digits_length);
+        end -= part.digits_length < end ? part.digits_length : end;
+        place(buffer, room, end, part.text, part.length);
+        size_t taken = part.length + blank_before(node);
+        end -= taken < end ? taken : end;
+    }
+    return total;
+}
+
+size_t context_live(void) {
+    return nodes.out - cache.count;
+}
+
+void context_thread_end(void) {
+    if (cache.free != NULL)
+        node_spill(0);
+}

@@ -1,0 +1,77 @@
+/* A flow: whatever executes code one thing at a time. It has one current context and, for the scopes
+ * that do more than derive from it, a list of *detours*.
+ *
+ * A scope opened by push or with is simply a node on the path of the current context: leaving it means
+ * going to its parent, and any flow that is inside it may do so (that is what `await` does to a
+ * `using`). Attach, root and suppress replace the current context instead, so what was before is kept
+ * in a detour of this flow, and only this flow can go back to it.
+ *
+ *      current:  conn#3 <- req#2 <- "Save"         detours:  attach(before: "Main 1") -> none
+ *
+ * A flow belongs to one thread at a time; only that thread calls these, and no signal handler that may
+ * have interrupted one of them, but for flow_capture. Source of the model: .NET's ExecutionContext and
+ * AsyncLocal; scopes that know their flow: CPython's contextvars tokens. */
+#ifndef CTXSTORE_FLOW_H
+#define CTXSTORE_FLOW_H
+
+#include "context.h"
+#include "key.h"
+
+struct detour;
+
+struct flow {
+    struct context *current; /* a reference; NULL: the empty context */
+    struct detour *detours;  /* innermost first */
+    uint64_t serial;         /* of this flow, for ever */
+};
+
+/* What a scope names. The same bytes as the public ctxshim_scope. */
+struct scope {
+    void *node;
+    uint64_t serial;
+    uint64_t flow;
+};
+
+enum scope_fault {
+    SCOPE_UNPOPPED,     /* its frame ended, and nobody had closed it */
+    SCOPE_OUT_OF_ORDER, /* closed because a scope around it was */
+    SCOPE_FOREIGN,      /* a flow that is not inside it tried to close it */
+};
+/* Told of every fault, with the operation's node where there is one. Set once at start-up; may be NULL. */
+extern void (*scope_report)(enum scope_fault fault, const struct context *node);
+
+/* A new flow. Consumes the reference to `start`. */
+void flow_begin(struct flow *flow, struct context *start);
+/* Closes what is open, reports it, and leaves the flow empty. */
+void flow_end(struct flow *flow);
+
+/* Makes `context` current (consuming the reference) and drops the one before. `switched` as in
+ * ctxshim_on_change: the flow took up other work, rather than changed its own. */
+void flow_become(struct flow *flow, struct context *context, bool switched);
+
+/* A new reference to what work started here inherits: the current context, or NULL under suppression. */
+struct context *flow_capture(const struct flow *flow);
+bool flow_suppressed(const struct flow *flow);
+
+/* Each opens a scope. On failure {0} with `*error` set to an errno value, and nothing changes. */
+struct scope flow_push(struct flow *flow, const char *operation, int *error);
+/* A request: derives from `base` (no reference consumed), not from the current context. */
+struct scope flow_root(struct flow *flow, struct context *base, const char *name, int *error);
+struct scope flow_with(struct flow *flow, struct key *key, void *value, int *error);
+struct scope flow_attach(struct flow *flow, struct context *context, int *error);
+struct scope flow_suppress(struct flow *flow, int *error);
+
+/* For the rest of the flow. 0; 1 when nothing had to change; -1 with `*error`. */
+int flow_set(struct flow *flow, struct key *key, void *value, int *error);
+
+/* Closes a scope: 0, or an errno value (EPERM: this flow is not inside it). */
+int flow_close(struct flow *flow, const struct scope *scope);
+
+/* Is a scope open that was opened by code running above `floor`, which was the current context then,
+ * with the detours that were then? */
+bool flow_explicit(const struct flow *flow, const struct context *floor, const struct detour *mark);
+/* Ends every detour newer than `mark`, and reports the scopes left open above `floor`. What the flow's
+ * current context is afterwards is the caller's to say. */
+void flow_unwind(struct flow *flow, const struct context *floor, const struct detour *mark);
+
+#endif

@@ -1,0 +1,35 @@
+/* A lock that survives fork (H3) and never touches errno, malloc or a cancellation point.
+ *
+ * A fork child gets a copy of every lock, some of them held by threads that it does not have. Taking
+ * all locks before each fork would stall a busy server, so each word carries the *epoch* of the
+ * process that took it: a fork child raises its epoch, and a word with an older one is held by nobody.
+ * What such a lock guards may be half changed, and lock_take says so: the caller must then empty it
+ * without following a pointer in it.
+ *
+ * States of the word (epoch << 2 | state), and who may change it:
+ *   0            free          anybody, to HELD
+ *   HELD         one holder    the holder to free; a waiter to CONTENDED
+ *   CONTENDED    one holder, perhaps sleepers in the kernel; the holder to free, waking one
+ *   older epoch  as free, but its data is stale; anybody, to HELD
+ *
+ * Taking is an acquire, giving a release: what the lock guards is plain memory. */
+#ifndef CTXSTORE_LOCK_H
+#define CTXSTORE_LOCK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lock {
+    _Atomic uint32_t word;
+};
+
+/* Raised in each fork child, before anything else of ours runs there. Starts at 1. */
+extern uint32_t lock_epoch;
+
+/* Waits for the lock. Returns false when it was left behind by a thread that fork did not copy: the
+ * lock is held all the same, and the caller empties what it guards. */
+bool lock_take(struct lock *lock);
+void lock_give(struct lock *lock);
+
+#endif

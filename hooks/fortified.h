@@ -1,0 +1,21 @@
+/* Functions that libc exports and no header declares: what a program built with _FORTIFY_SOURCE calls
+ * instead of the plain names (H18). Each does what its plain name does, after a check of its own. */
+#ifndef HOOKS_FORTIFIED_H
+#define HOOKS_FORTIFIED_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <wchar.h>
+
+ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
+ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,
+                       socklen_t *address_size);
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int directory, const char *path, int flags);
+int __openat64_2(int directory, const char *path, int flags);
+
+#endif

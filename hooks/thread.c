@@ -1,0 +1,102 @@
+/* Threads: F1. The start routine is wrapped, so that the new thread begins in the context that was
+ * current where it was created, and its end is seen however it comes: return, pthread_exit, cancellation. */
+#include "hook.h"
+
+#include "../ctxstore/slab.h"
+
+/* What the new thread is to do. */
+struct start {
+    void *(*routine)(void *);
+    thrd_start_t c11_routine;
+    void *argument;
+    struct context *context; /* a reference */
+    size_t stack_size;
+};
+
+static struct slab starts = SLAB(sizeof(struct start));
+
+static struct start *start_new(struct context *context, void *argument, size_t stack_size) {
+    struct start *start = slab_take(&starts);
+    if (start != NULL)
+        *start = (struct start){.argument = argument, .context = context, .stack_size = stack_size};
+    else
+        context_release(context);
+    return start;
+}
+
+static struct start start_take(void *argument) {
+    struct start start = *(struct start *)argument;
+    slab_give(&starts, argument);
+    return start;
+}
+
+static void start_drop(struct start *start) {
+    context_release(start->context);
+    slab_give(&starts, start);
+}
+
+static void over(void *nothing) {
+    (void)nothing;
+    thread_end();
+}
+
+static void *run(void *argument) {
+    struct start start = start_take(argument);
+    void *result;
+    thread_begin(start.context, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    pthread_cleanup_push(over, NULL);
+    result = start.routine(start.argument);
+    pthread_cleanup_pop(1);
+    return result;
+}
+
+static int run_c11(void *argument) {
+    struct start start = start_take(argument);
+    int result;
+    thread_begin(start.context, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    pthread_cleanup_push(over, NULL);
+    result = start.c11_routine(start.argument);
+    pthread_cleanup_pop(1);
+    return result;
+}
+
+/* Of the stack that the thread will have, in bytes. */
+static size_t stack_size_of(const pthread_attr_t *attributes) {
+    size_t size = 0;
+    pthread_attr_t defaults;
+    if (attributes != NULL)
+        return pthread_attr_getstacksize(attributes, &size) == 0 ? size : 0;
+    if (pthread_getattr_default_np(&defaults) != 0)
+        return 0;
+    pthread_attr_getstacksize(&defaults, &size);
+    pthread_attr_destroy(&defaults);
+    return size;
+}
+
+HOOK(int, pthread_create,
+     (pthread_t *restrict thread, const pthread_attr_t *restrict attributes, void *(*routine)(void *),
+      void *restrict argument))
+{
+    struct start *start =
+        process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(attributes)) : NULL;
+    if (start == NULL)
+        return REAL(pthread_create)(thread, attributes, routine, argument);
+    start->routine = routine;
+    int error = REAL(pthread_create)(thread, attributes, run, start);
+    if (error != 0)
+        start_drop(start);
+    return error;
+}
+
+HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t routine, void *argument))
+{
+    struct start *start =
+        process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(NULL)) : NULL;
+    if (start == NULL)
+        return REAL(thrd_create)(thread, routine, argument);
+    start->c11_routine = routine;
+    int error = REAL(thrd_create)(thread, run_c11, start);
+    if (error != thrd_success)
+        start_drop(start);
+    return error;
+}

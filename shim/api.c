@@ -1,0 +1,199 @@
+/* The public functions (ctxshim.h): arguments checked, the guard taken, errno set, the store called.
+ *
+ * Each is one call of the store in between `enter` and `leave`. Dropped values are destroyed at both
+ * ends of it, where the program's code may run (design: duty 4). */
+#define CTXSHIM_BUILD
+#include "ctxshim.h"
+
+#include "frame.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert(sizeof(ctxshim_scope) == sizeof(struct scope), "the public scope is the store's");
+
+static ctxshim_scope public_scope(struct scope scope) {
+    return (ctxshim_scope){scope.node, scope.serial, scope.flow};
+}
+
+static struct context *inner(ctxshim_context *context) {
+    return (struct context *)context;
+}
+
+static struct thread *enter(void) {
+    thread_bury();
+    return thread_enter();
+}
+
+static void leave(void) {
+    thread_leave();
+    thread_bury();
+}
+
+/* -1 with errno, or 0. */
+static int failed(int error) {
+    if (error == 0)
+        return 0;
+    errno = error;
+    return -1;
+}
+
+static ctxshim_scope opened(struct scope scope, int error) {
+    leave();
+    (void)failed(error);
+    return public_scope(scope);
+}
+
+ctxshim_scope ctxshim_push(const char *operation) {
+    struct thread *thread = operation != NULL ? enter() : NULL;
+    int error = 0;
+    if (thread != NULL) {
+        struct scope scope = flow_push(&thread->flow, operation, &error);
+        return opened(scope, error);
+    }
+    (void)failed(operation == NULL ? EINVAL : 0);
+    return (ctxshim_scope){0};
+}
+
+int ctxshim_pop(ctxshim_scope *scope) {
+    if (scope == NULL)
+        return failed(EINVAL);
+    struct thread *thread = scope->node != NULL ? enter() : NULL;
+    if (thread == NULL)
+        return 0;
+    struct scope named = {scope->node, scope->serial, scope->flow};
+    int error = flow_close(&thread->flow, &named);
+    leave();
+    return failed(error);
+}
+
+ctxshim_scope ctxshim_root(const char *name) {
+    struct thread *thread = name != NULL ? enter() : NULL;
+    int error = 0;
+    if (thread != NULL) {
+        struct scope scope = flow_root(&thread->flow, frame_base_clean(thread), name, &error);
+        return opened(scope, error);
+    }
+    (void)failed(name == NULL ? EINVAL : 0);
+    return (ctxshim_scope){0};
+}
+
+int ctxshim_rename(const char *name) {
+    if (name == NULL)
+        return failed(EINVAL);
+    struct thread *thread = enter();
+    if (thread == NULL)
+        return 0;
+    int error = context_rename(thread->flow.current, name);
+    leave();
+    return failed(error);
+}
+
+ctxshim_key *ctxshim_key_create(const char *name, void (*destroy)(void *value)) {
+    ctxshim_key *key = (ctxshim_key *)key_create(name != NULL ? name : "", destroy);
+    if (key == NULL)
+        errno = ENOMEM;
+    return key;
+}
+
+int ctxshim_key_destroy(ctxshim_key *key) {
+    if (key == NULL)
+        return failed(EINVAL);
+    key_destroy((struct key *)key);
+    return 0;
+}
+
+int ctxshim_set(ctxshim_key *key, void *value) {
+    if (key == NULL)
+        return failed(EINVAL);
+    struct thread *thread = enter();
+    if (thread == NULL)
+        return failed(EAGAIN);
+    int error = 0;
+    int result = flow_set(&thread->flow, (struct key *)key, value, &error);
+    leave();
+    return error != 0 ? failed(error) : result;
+}
+
+ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
+    struct thread *thread = key != NULL ? enter() : NULL;
+    int error = 0;
+    if (thread != NULL) {
+        struct scope scope = flow_with(&thread->flow, (struct key *)key, value, &error);
+        return opened(scope, error);
+    }
+    (void)failed(key == NULL ? EINVAL : EAGAIN);
+    return (ctxshim_scope){0};
+}
+
+void *ctxshim_get(ctxshim_key *key) {
+    struct context *current = thread_self != NULL ? thread_self->flow.current : NULL;
+    return key == NULL || current == NULL ? NULL : values_get(current->values, (struct key *)key);
+}
+
+int ctxshim_on_change(ctxshim_key *key, void (*changed)(void *before, void *after, int switched, void *arg),
+                      void *arg) {
+    return failed(key == NULL || changed == NULL ? EINVAL : watch_add((struct key *)key, changed, arg));
+}
+
+int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
+    return failed(key == NULL ? EINVAL : watch_remove((struct key *)key, arg));
+}
+
+/* In a fork child that has not been looked at yet the thread's record is a true copy: reading is safe. */
+ctxshim_context *ctxshim_capture(void) {
+    return thread_self != NULL ? (ctxshim_context *)flow_capture(&thread_self->flow) : NULL;
+}
+
+ctxshim_context *ctxshim_retain(ctxshim_context *context) {
+    return (ctxshim_context *)context_retain(inner(context));
+}
+
+void ctxshim_release(ctxshim_context *context) {
+    struct thread *thread = context != NULL ? enter() : NULL;
+    if (thread == NULL)
+        return;
+    context_release(inner(context));
+    leave();
+}
+
+ctxshim_scope ctxshim_attach(ctxshim_context *context) {
+    struct thread *thread = enter();
+    int error = 0;
+    if (thread == NULL)
+        return (ctxshim_scope){0};
+    struct scope scope = flow_attach(&thread->flow, inner(context), &error);
+    return opened(scope, error);
+}
+
+int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
+    if (fn == NULL)
+        return failed(EINVAL);
+    int error = 0;
+    struct thread *thread = enter();
+    ctxshim_scope scope = {0};
+    if (thread != NULL)
+        scope = opened(flow_attach(&thread->flow, inner(context), &error), error);
+    if (error != 0)
+        return -1;
+    fn(arg);
+    return ctxshim_pop(&scope);
+}
+
+ctxshim_scope ctxshim_suppress_flow(void) {
+    struct thread *thread = enter();
+    int error = 0;
+    if (thread == NULL)
+        return (ctxshim_scope){0};
+    struct scope scope = flow_suppress(&thread->flow, &error);
+    return opened(scope, error);
+}
+
+size_t ctxshim_stack(char *buffer, size_t size) {
+    return context_format(thread_self != NULL ? thread_self->flow.current : NULL, buffer, size);
+}
+
+int ctxshim_active(void) {
+    return process_started();
+}

@@ -1,0 +1,114 @@
+/* Dispatch frames: see frame.h. */
+#include "frame.h"
+
+#include <string.h>
+
+struct frame *frame_top(struct thread *thread) {
+    return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
+}
+
+static void limit_renew(struct thread *thread) {
+    const struct frame *top = frame_top(thread);
+    if (thread != thread_self)
+        return;
+    frame_limit = top != NULL && top->comparable ? top->wait.address : FRAME_OPEN_ENDED;
+}
+
+/* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
+ * clean"). */
+struct context *frame_base(const struct thread *thread) {
+    if (thread->depth > 0)
+        return thread->frames[thread->depth - 1].base;
+    return thread->inherited ? NULL : thread->flow.current;
+}
+
+struct context *frame_base_clean(const struct thread *thread) {
+    return thread->depth > 0 ? frame_base(thread) : NULL;
+}
+
+static void floor_set(struct frame *frame, const struct context *floor) {
+    frame->floor = floor;
+    frame->floor_serial = floor != NULL ? atomic_load_explicit(&floor->serial, memory_order_relaxed) : 0;
+}
+
+/* Never on any path. */
+static const struct context nowhere;
+
+/* What was adopted, if that node is still the same one. */
+static const struct context *floor_of(const struct frame *frame) {
+    return frame->floor == NULL || context_is(frame->floor, frame->floor_serial) ? frame->floor : &nowhere;
+}
+
+struct frame *frame_open(struct thread *thread, struct here wait) {
+    if (thread->depth == FRAMES_DEEPEST)
+        return NULL;
+    struct context *base = context_retain(frame_base(thread));
+    struct frame *frame = &thread->frames[thread->depth++];
+    *frame = (struct frame){.wait = wait,
+                            .before = context_retain(thread->flow.current),
+                            .base = base,
+                            .mark = thread->flow.detours,
+                            .comparable = thread_on_own_stack(thread, wait.address)};
+    floor_set(frame, thread->flow.current);
+    limit_renew(thread);
+    return frame;
+}
+
+void frame_end(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    struct context *before = frame->before, *base = frame->base;
+    flow_unwind(&thread->flow, floor_of(frame), frame->mark);
+    thread->depth--;
+    limit_renew(thread);
+    flow_become(&thread->flow, before, true);
+    context_release(base);
+}
+
+void frame_end_all(struct thread *thread) {
+    while (thread->depth > 0)
+        frame_end(thread);
+}
+
+bool frame_same_wait(const struct thread *thread, const struct frame *frame, struct here wait) {
+    if (!frame->comparable || !thread_on_own_stack(thread, wait.address))
+        return true;
+    return wait.address >= frame->wait.address || wait.site == frame->wait.site;
+}
+
+void frame_end_for_wait(struct thread *thread, struct here wait) {
+    while (thread->depth > 0) {
+        const struct frame *top = frame_top(thread);
+        if (top->wait.address == FRAME_OPEN_ENDED || !frame_same_wait(thread, top, wait))
+            return;
+        frame_end(thread);
+    }
+}
+
+void frame_adopt(struct thread *thread, struct context *context, enum evidence evidence) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        frame = frame_open(thread, (struct here){FRAME_OPEN_ENDED, NULL});
+    if (frame == NULL) {
+        context_release(context);
+        return;
+    }
+    flow_become(&thread->flow, context, true);
+    floor_set(frame, context);
+    frame->evidence = evidence;
+}
+
+bool frame_explicit(const struct thread *thread) {
+    if (thread->depth == 0)
+        return flow_explicit(&thread->flow, thread->inherited ? thread->start : NULL, NULL);
+    const struct frame *frame = &thread->frames[thread->depth - 1];
+    return flow_explicit(&thread->flow, floor_of(frame), frame->mark);
+}
+
+void frame_settle_slow(uintptr_t here) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here))
+        frame_end(thread);
+    thread_leave();
+}

@@ -1,0 +1,45 @@
+/* Dispatch frames: what a callback does to its context never reaches the loop or the next callback.
+ *
+ * Taking work from a carrier opens one, the next wait at the same or a shallower stack address ends it,
+ * and so does any hook entered from a shallower address; then the context before is current again, and
+ * scopes left open inside are closed and reported. A deeper wait nests, unless it returns to the same
+ * place as the frame's own wait (an interpreter calls its one wait at several depths). On a stack whose
+ * bounds are not known addresses are not compared, and the frame ends at the next wait. */
+#ifndef SHIM_FRAME_H
+#define SHIM_FRAME_H
+
+#include "thread.h"
+
+/* The innermost frame, or NULL. */
+struct frame *frame_top(struct thread *thread);
+
+/* Opens a frame whose base is the enclosing loop's. NULL when they lie too deep. */
+struct frame *frame_open(struct thread *thread, struct here wait);
+/* Ends the innermost. */
+void frame_end(struct thread *thread);
+void frame_end_all(struct thread *thread);
+/* Ends every frame that a wait (or an ingress) at this place ends. */
+void frame_end_for_wait(struct thread *thread, struct here wait);
+/* Would it end one that is not open-ended? */
+bool frame_same_wait(const struct thread *thread, const struct frame *frame, struct here wait);
+
+/* What new roots derive from, and what unknown work sees: borrowed. */
+struct context *frame_base(const struct thread *thread);
+
+/* What a root of the program's own derives from: the loop's base; without a loop, nothing. Borrowed. */
+struct context *frame_base_clean(const struct thread *thread);
+
+/* Makes `context` (a reference) current in the innermost frame; opens an open-ended one where there is none.
+ */
+void frame_adopt(struct thread *thread, struct context *context, enum evidence evidence);
+/* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
+bool frame_explicit(const struct thread *thread);
+
+/* A hook was entered at `here`: ends the frames whose loop has been left. */
+void frame_settle_slow(uintptr_t here);
+static inline void frame_settle(struct here here) {
+    if (__builtin_expect(here.address > frame_limit, 0))
+        frame_settle_slow(here.address);
+}
+
+#endif

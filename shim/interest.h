@@ -1,0 +1,46 @@
+/* Which descriptors an epoll watches, and for whom (F2).
+ *
+ * epoll hands back 64 bits of the program's own. They are not unique: a program may register two
+ * descriptors with one pointer, one of them long closed (E8). So registrations are kept by (epoll,
+ * descriptor), an event's bits are looked up in reverse, and the program's data is left alone.
+ *
+ * An interest is in two lists: its set's hash chain (by data), guarded by the set's lock, and its open
+ * file's list, guarded by the one interest lock, which is taken first. A registration dies with the
+ * last descriptor of its open file, as in the kernel; when its epoll dies first it stays in the file's
+ * list, empty, until the file is next looked at. */
+#ifndef SHIM_INTEREST_H
+#define SHIM_INTEREST_H
+
+#include "openfile.h"
+
+#include <sys/epoll.h>
+
+struct interest_set;
+
+/* NULL without memory. */
+struct interest_set *interest_set_new(void);
+void interest_set_free(struct interest_set *set);
+
+/* Notes that `set` watches `fd`; consumes the reference to the context captured there. */
+void interest_add(struct interest_set *set, int fd, struct open_file *file, const struct epoll_event *event,
+                  struct context *context);
+/* The registration was changed: what it asks for, its data, and who waits now. */
+void interest_change(struct interest_set *set, int fd, struct open_file *file,
+                     const struct epoll_event *event, struct context *context);
+void interest_remove(struct interest_set *set, int fd, struct open_file *file);
+void interest_forget_file(struct open_file *file);
+
+/* What an event is about. */
+struct sighting {
+    struct open_file *file; /* NULL: not known */
+    uint32_t generation;
+    uint32_t asked;          /* the events it was registered for */
+    struct context *context; /* a reference: captured at the registration */
+    bool several;            /* more than one registration fits; this is one of them */
+};
+
+/* Looks an event up. When several registrations carry the same data, the one that asked for such an
+ * event is taken, and `several` set where that does not settle it. */
+struct sighting interest_find(struct interest_set *set, const struct epoll_event *event);
+
+#endif

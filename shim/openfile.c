@@ -1,0 +1,177 @@
+/* Open files and the descriptor table: see openfile.h. */
+#include "openfile.h"
+
+#include "../ctxstore/kernel.h"
+#include "../ctxstore/slab.h"
+#include "interest.h"
+#include "process.h"
+#include "thread.h"
+
+static struct slab files = SLAB(sizeof(struct open_file));
+
+/* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
+ * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
+file_slot file_first_slots[SLOTS];
+static _Atomic(file_slot *) chunks[SLOT_CHUNKS];
+static _Atomic uint32_t highest_chunk;
+
+/* The slot of a descriptor, or NULL when its chunk does not exist (or cannot be made). */
+static file_slot *slot_of(int fd, bool make) {
+    if (fd < 0)
+        return NULL;
+    if (fd < SLOTS)
+        return &file_first_slots[fd];
+    uint32_t index = (uint32_t)fd >> SLOT_BITS;
+    file_slot *chunk = atomic_load_explicit(&chunks[index], memory_order_acquire);
+    if (chunk == NULL && make) {
+        file_slot *fresh = kernel_map(SLOTS * sizeof *fresh);
+        if (fresh == NULL)
+            return NULL;
+        if (atomic_compare_exchange_strong(&chunks[index], &chunk, fresh))
+            chunk = fresh;
+        else
+            kernel_unmap(fresh, SLOTS * sizeof *fresh);
+        uint32_t highest = atomic_load(&highest_chunk);
+        while (highest < index && !atomic_compare_exchange_weak(&highest_chunk, &highest, index))
+            ;
+    }
+    return chunk != NULL ? &chunk[fd & (SLOTS - 1)] : NULL;
+}
+
+struct open_file *file_at_far(int fd) {
+    file_slot *slot = slot_of(fd, false);
+    return slot != NULL ? atomic_load_explicit(slot, memory_order_acquire) : NULL;
+}
+
+static void file_free(struct open_file *file) {
+    interest_forget_file(file);
+    cell_end(&file->cell);
+    context_release(file->root);
+    if (file->kind == FILE_EVENTFD && file->mailbox != NULL)
+        mailbox_free(file->mailbox);
+    if (file->kind == FILE_EPOLL && file->set != NULL)
+        interest_set_free(file->set);
+    file->root = NULL;
+    slab_give(&files, file);
+}
+
+void file_drop(struct open_file *file) {
+    if (file != NULL && atomic_fetch_sub_explicit(&file->descriptors, 1, memory_order_acq_rel) == 1)
+        file_free(file);
+}
+
+struct open_file *file_detach(int fd) {
+    file_slot *slot = slot_of(fd, false);
+    if (slot == NULL || atomic_load_explicit(slot, memory_order_relaxed) == NULL)
+        return NULL;
+    return atomic_exchange_explicit(slot, NULL, memory_order_acq_rel);
+}
+
+void file_put_back(int fd, struct open_file *file) {
+    file_slot *slot = slot_of(fd, true);
+    if (slot == NULL)
+        file_drop(file);
+    else
+        file_drop(atomic_exchange_explicit(slot, file, memory_order_acq_rel));
+}
+
+struct open_file *file_open(int fd, enum file_kind kind) {
+    struct open_file *file = slab_take(&files);
+    file_slot *slot = slot_of(fd, true);
+    if (file == NULL || slot == NULL) {
+        if (file != NULL)
+            slab_give(&files, file);
+        file_drop(file_detach(fd));
+        return NULL;
+    }
+    cell_begin(&file->cell);
+    file->kind = (uint8_t)kind;
+    file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
+    file->root = NULL;
+    file->mailbox = NULL;
+    file->interests = NULL;
+    atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->foreign, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->descriptors, 1, memory_order_relaxed);
+    file_drop(atomic_exchange_explicit(slot, file, memory_order_acq_rel));
+    return file;
+}
+
+struct open_file *file_open_any(int fd) {
+    struct open_file *file = file_at(fd);
+    return file != NULL ? file : file_open(fd, FILE_PLAIN);
+}
+
+struct open_file *file_become(int fd, enum file_kind kind) {
+    struct open_file *file = file_open_any(fd);
+    if (file != NULL && file->kind == FILE_PLAIN)
+        file->kind = (uint8_t)kind;
+    return file;
+}
+
+void file_created(int fd) {
+    file_drop(file_detach(fd));
+}
+
+/* One more descriptor's hold, unless the last has just been dropped by another thread's close. */
+static bool file_hold(struct open_file *file) {
+    uint32_t holds = atomic_load_explicit(&file->descriptors, memory_order_relaxed);
+    while (holds != 0)
+        if (atomic_compare_exchange_weak_explicit(&file->descriptors, &holds, holds + 1, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void file_duplicated(int fd, int copy) {
+    struct open_file *file = file_at(fd);
+    if (fd == copy)
+        return;
+    if (file != NULL && file_hold(file))
+        file_put_back(copy, file);
+    else
+        file_created(copy);
+}
+
+/* Files taken out of their slots where nothing may be freed: a stack, pushed from anywhere, emptied as
+ * a whole. */
+static _Atomic(struct open_file *) deferred;
+
+void file_drop_later(struct open_file *file) {
+    if (file == NULL || atomic_fetch_sub_explicit(&file->descriptors, 1, memory_order_acq_rel) != 1)
+        return;
+    struct open_file *top = atomic_load_explicit(&deferred, memory_order_relaxed);
+    do
+        file->free_link = top;
+    while (!atomic_compare_exchange_weak_explicit(&deferred, &top, file, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+void file_drop_deferred(void) {
+    if (atomic_load_explicit(&deferred, memory_order_relaxed) == NULL)
+        return;
+    struct open_file *file = atomic_exchange_explicit(&deferred, NULL, memory_order_acquire);
+    while (file != NULL) {
+        struct open_file *next = file->free_link;
+        file_free(file);
+        file = next;
+    }
+}
+
+void file_closed_range(unsigned first, unsigned last) {
+    unsigned end = ((atomic_load(&highest_chunk) + 1) << SLOT_BITS) - 1;
+    if (last > end)
+        last = end;
+    for (unsigned fd = first; fd <= last; fd++) {
+        if (fd >= SLOTS && (fd & (SLOTS - 1)) == 0 && slot_of((int)fd, false) == NULL)
+            fd |= SLOTS - 1; /* a chunk that was never used */
+        else
+            file_drop(file_detach((int)fd));
+    }
+}
+
+bool file_is_shared(const struct open_file *file) {
+    return file->forks != atomic_load_explicit(&process_forks, memory_order_relaxed);
+}

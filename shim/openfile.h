@@ -1,0 +1,116 @@
+/* Open files, as POSIX means them (open file descriptions), and which descriptors name them.
+ *
+ * Only a descriptor that can carry a context has one; any other's slot is NULL, so a hook on it costs a
+ * load and a branch. Descriptors made by dup share the open file (F15). A slot is cleared before the
+ * real close, and again whenever a descriptor is created: libc closes some unseen (H6).
+ *
+ * Memory is type-stable. A hook takes (file, generation) before the real call and hands both to what it
+ * does afterwards; when the file died meanwhile, that does nothing. Who may touch what:
+ *   cell         anybody: it has its own lock
+ *   slot         anybody: exchanged atomically; the one who takes a file out of a slot drops its count
+ *   kind, root   written before the program knows the descriptor, constant while it lives, but that a
+ *                FILE_PLAIN may once become something else (listen, connect)
+ *   flags, requests, waited   plain facts about a connection, atomic and unordered: one thread works on
+ *                a connection at a time, and a lost update among two that do not costs certainty only
+ *   interests    the interest lock (interest.h) */
+#ifndef SHIM_OPENFILE_H
+#define SHIM_OPENFILE_H
+
+#include "../ctxstore/cell.h"
+
+enum file_kind {
+    FILE_PLAIN,      /* nothing but a registration (F2) or an annotation */
+    FILE_LISTENER,   /* listening socket */
+    FILE_CONNECTION, /* inbound: accepted here (F7) */
+    FILE_OUTBOUND,   /* connected from here (F8) */
+    FILE_EVENTFD,    /* F3 */
+    FILE_TIMERFD,    /* F5 */
+    FILE_EPOLL,      /* F2 */
+};
+
+enum file_flag {
+    FILE_OUTSTANDING = 1 << 0, /* a request was read, and nothing written since */
+    FILE_UNFINISHED =
+        1 << 1, /* connect is in progress, or a write was cut short: the next is a continuation */
+    FILE_SEMAPHORE = 1 << 2, /* an eventfd in semaphore mode */
+    FILE_NESTED = 1 << 3,    /* an epoll that is itself waited for */
+    FILE_DEFERS = 1 << 4,    /* E4: answers come from other frames, one each */
+    FILE_PUBLISHES = 1 << 5, /* E4: is written to without having asked */
+    FILE_ANNOTATED = 1 << 6, /* a log: lines get their context in front */
+    FILE_MIDLINE = 1 << 7,   /* ... and the last one was not ended yet */
+};
+
+struct interest;
+struct interest_set;
+
+struct open_file {
+    void *free_link; /* the slab's, while free */
+    struct cell cell;
+    _Atomic uint32_t descriptors;
+    _Atomic uint8_t kind; /* enum file_kind */
+    _Atomic uint16_t flags;
+    uint32_t forks;            /* process_forks when it was made */
+    _Atomic uint32_t requests; /* number of the latest */
+    _Atomic uint32_t foreign;  /* E4: writes from other requests' frames since the last read */
+    _Atomic uint64_t waited;   /* serial of the wait that reported it last */
+    struct context *root;      /* a connection's own context; a reference */
+    union {
+        struct mailbox *mailbox;  /* of an eventfd */
+        struct interest_set *set; /* of an epoll */
+    };
+    struct interest *interests; /* where it is registered */
+};
+
+enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_CHUNKS = 1 << (31 - SLOT_BITS) };
+
+typedef _Atomic(struct open_file *) file_slot;
+extern file_slot file_first_slots[SLOTS];
+struct open_file *file_at_far(int fd);
+
+/* The open file of a descriptor, or NULL. Any number may be asked for. */
+static inline struct open_file *file_at(int fd) {
+    if ((unsigned)fd < SLOTS)
+        return atomic_load_explicit(&file_first_slots[fd], memory_order_acquire);
+    return fd < 0 ? NULL : file_at_far(fd);
+}
+
+/* A new open file for `fd`, replacing what the slot had. NULL without memory. */
+struct open_file *file_open(int fd, enum file_kind kind);
+/* The one it has, or a new FILE_PLAIN. */
+struct open_file *file_open_any(int fd);
+/* A descriptor that was nothing special turns out to be of this kind; its registrations stay. One that
+ * was something else already stays that. NULL without memory. */
+struct open_file *file_become(int fd, enum file_kind kind);
+
+/* `fd` was created by a call that makes it nothing special: whatever the slot had is over. */
+void file_created(int fd);
+/* Takes the open file out of the slot; the caller gives it to file_drop or puts it back. */
+struct open_file *file_detach(int fd);
+void file_put_back(int fd, struct open_file *file);
+/* Drops one descriptor's hold. NULL is allowed. */
+void file_drop(struct open_file *file);
+/* The same from a signal handler that may have interrupted us: only notes what is to be dropped. */
+void file_drop_later(struct open_file *file);
+/* Drops what was noted so. */
+void file_drop_deferred(void);
+/* `copy` now names what `fd` does. */
+void file_duplicated(int fd, int copy);
+/* Every slot from `first` to `last`, both included. */
+void file_closed_range(unsigned first, unsigned last);
+
+static inline bool file_has(const struct open_file *file, enum file_flag flag) {
+    return (atomic_load_explicit(&file->flags, memory_order_relaxed) & flag) != 0;
+}
+static inline void file_mark(struct open_file *file, enum file_flag flag, bool on) {
+    if (file_has(file, flag) == on)
+        return;
+    if (on)
+        atomic_fetch_or_explicit(&file->flags, (uint16_t)flag, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&file->flags, (uint16_t)~flag, memory_order_relaxed);
+}
+
+/* Does another process have it too, so that what is queued on it may never be read here? */
+bool file_is_shared(const struct open_file *file);
+
+#endif

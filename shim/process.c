@@ -1,0 +1,55 @@
+/* The process: start, fork, vfork. See process.h. */
+#include "process.h"
+
+#include "../ctxstore/kernel.h"
+#include "../ctxstore/lock.h"
+#include "rules.h"
+#include "thread.h"
+
+#include <sys/mman.h>
+
+enum { PAGE = 4096 };
+
+static _Atomic uint32_t not_started;
+_Atomic uint32_t *process_mine = &not_started;
+_Atomic uint32_t process_forks;
+static int pid;
+
+bool process_start(void) {
+    _Atomic uint32_t *page = kernel_map(PAGE);
+    if (page == NULL || kernel_call(SYS_madvise, (long)page, PAGE, MADV_WIPEONFORK, 0, 0, 0) != 0)
+        return false;
+    pid = kernel_pid();
+    atomic_store_explicit(page, 1, memory_order_relaxed);
+    process_mine = page;
+    return true;
+}
+
+bool process_started(void) {
+    return process_mine != &not_started;
+}
+
+bool process_is_borrowed(void) {
+    return kernel_pid() != pid;
+}
+
+int process_pid(void) {
+    return pid;
+}
+
+void process_did_fork(void) {
+    atomic_fetch_add_explicit(&process_forks, 1, memory_order_relaxed);
+}
+
+/* The first of our code to run in a fork child, which has one thread: the copy of the one that forked. */
+bool process_set_right(void) {
+    if (!process_started())
+        return false;
+    lock_epoch++;
+    pid = kernel_pid();
+    atomic_store_explicit(process_mine, 1, memory_order_relaxed);
+    process_did_fork();
+    thread_forked();
+    rules_forked();
+    return true;
+}

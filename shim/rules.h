@@ -1,0 +1,132 @@
+/* The rules of flow (RULES.md), as the hooks call them: capture before the real call, adopt after it.
+ *
+ * A hook reports what happened and decides nothing. What these functions share:
+ *   - they may be called at any time, before start-up, in a handler, in a fork child; when nothing can
+ *     be known they do nothing;
+ *   - they leave errno alone, since they make no libc call that sets it;
+ *   - they read the program's memory only where the real call has just succeeded in doing so (H22). */
+#ifndef SHIM_RULES_H
+#define SHIM_RULES_H
+
+#include "frame.h"
+#include "openfile.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* One call on a descriptor that may carry a context, from before it to after it. */
+struct passage {
+    struct open_file *file; /* NULL: nothing to do */
+    uint32_t generation;
+    struct here here;
+    uint64_t ticket; /* in the file's mailbox */
+};
+
+/* --- F3 F5 F7 F8: bytes (rules_data.c) ------------------------------------------------------------ */
+
+struct passage rules_read_open(struct open_file *file, struct here here);
+struct passage rules_write_open(struct open_file *file, struct here here);
+void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count);
+void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first);
+
+static inline struct passage rules_read_begin(int fd, struct here here) {
+    frame_settle(here);
+    struct open_file *file = file_at(fd);
+    return __builtin_expect(file == NULL, 1) ? (struct passage){0} : rules_read_open(file, here);
+}
+static inline struct passage rules_write_begin(int fd, struct here here) {
+    frame_settle(here);
+    struct open_file *file = file_at(fd);
+    return __builtin_expect(file == NULL, 1) ? (struct passage){0} : rules_write_open(file, here);
+}
+/* For calls with MSG_ flags: the error queue holds no bytes of the peer's. */
+static inline struct passage rules_receive_begin(int fd, int flags, struct here here) {
+    return flags & MSG_ERRQUEUE ? (struct passage){0} : rules_read_begin(fd, here);
+}
+/* `result` is the real call's; `buffers` is where it put the bytes (readable when result > 0). */
+static inline void rules_read_end(const struct passage *passage, long result, const struct iovec *buffers,
+                                  int count) {
+    if (passage->file != NULL)
+        rules_read_close(passage, result, buffers, count);
+}
+/* `asked`: how many bytes the program wanted to go out; `first`: where they begin (readable when result
+ * > 0), or NULL when they are in no buffer (sendfile). */
+static inline void rules_write_end(const struct passage *passage, long result, size_t asked,
+                                   const void *first) {
+    if (passage->file != NULL)
+        rules_write_close(passage, result, asked, first);
+}
+
+/* Settles what this thread's last write reserved, with what was moved: nothing, when that call never
+ * came back. */
+void rules_reservation_settle(struct thread *thread, uint64_t moved);
+
+/* F7. accept: what was before is over while the thread waits, then the new connection has its root. */
+void rules_accept_begin(int listener, struct here here);
+void rules_accept_end(int fd);
+void rules_listen(int fd);
+/* F8. */
+struct passage rules_connect_begin(int fd, struct here here);
+void rules_connect_end(const struct passage *passage, int result);
+/* F3, F5: the life and the arming of the two. */
+void rules_eventfd_created(int fd, unsigned initial, int flags);
+void rules_timerfd_created(int fd);
+void rules_timer_armed(int fd, struct here here);
+
+/* --- F2: epoll (rules_wait.c) --------------------------------------------------------------------- */
+
+/* One wait. `max_events` is what the real call is to be given. */
+struct wait {
+    struct thread *thread; /* NULL: nothing to do */
+    struct open_file *epoll;
+    uint32_t generation;
+    struct here here;
+    struct loop *loop;
+    int max_events;
+    bool poll; /* zero timeout: the frame is not over until something is reported */
+};
+struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
+void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);
+void rules_epoll_created(int fd);
+
+/* A registration in progress. */
+struct registration {
+    struct passage passage; /* its file is the epoll's */
+    struct open_file *file; /* of the descriptor */
+    bool added;
+};
+struct registration rules_register_begin(int epoll, int operation, int fd, const struct epoll_event *event,
+                                         struct here here);
+void rules_register_end(const struct registration *registration, int operation, int fd,
+                        const struct epoll_event *event, int result);
+
+/* E0: the frame's loop was contradicted by stronger evidence. */
+void rules_contradicted(struct thread *thread);
+
+/* --- F1, F13 (rules_thread.c) --------------------------------------------------------------------- */
+
+/* A reference to what a thread started now inherits. */
+struct context *rules_thread_capture(struct here here);
+/* F1: the thread is about to wait here; the second time at the same place its start context is over. */
+void rules_thread_waits(struct thread *thread, struct here here);
+void rules_forked(void);
+
+/* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */
+
+/* A call made `fd` (negative: it failed), and it is nothing special. */
+void rules_fd_created(int fd);
+/* `fd` is about to be closed; gives back what must be put back if the close fails for sure. */
+struct open_file *rules_fd_closing(int fd);
+void rules_fd_closed(int fd, struct open_file *file, bool still_open);
+void rules_fd_range_closing(unsigned first, unsigned last);
+void rules_fd_duplicated(int fd, int copy);
+
+/* --- roots (rules_root.c) ------------------------------------------------------------------------- */
+
+/* A new reference to the root of an accepted connection, or of a request on one. NULL without memory. */
+struct context *root_connection(struct thread *thread);
+struct context *root_request(struct thread *thread, struct open_file *file);
+void root_forked(void);
+
+#endif

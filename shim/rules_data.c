@@ -1,0 +1,387 @@
+/* What bytes say: F3, F5, F7, F8, and E4, E5.
+ *
+ * F3  A write to an eventfd leaves (context, count) in its mailbox, reserved before the call; a read
+ *     takes what adds up to the number it got.
+ * F5  timerfd_settime leaves its context in the cell; the event and the read adopt it.
+ * F7  Bytes read from an accepted connection when nothing is outstanding begin a request; until an
+ *     answer is written, more bytes belong to it. New bytes while an answer is cut short are doubtful.
+ * F8  connect, and every write to such a socket, leave their context in the cell: who wrote last awaits
+ *     the reply. A write after one that was cut short goes on with it, so it adopts instead.
+ * E4  A write to a connection with an outstanding request belongs to that request. In a frame that
+ *     exact evidence gave to another one, it may be a deferred answer, or a publish to a client that
+ *     happens to have asked: which of the two a connection does is learnt, and until then the write is
+ *     the connection's and the rest of the frame ambiguous.
+ * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence.
+ *
+ * Reading adopts unless an explicit scope was opened in this frame, or the current context already
+ * descends from the carrier's. */
+#include "options.h"
+#include "rules.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* --- adopting ------------------------------------------------------------------------------------ */
+
+static bool alive(const struct passage *passage) {
+    return cell_generation(&passage->file->cell) == passage->generation;
+}
+
+/* Where evidence is weak, a connection or a continuation that is touched is better. */
+static bool frame_is_weak(struct thread *thread) {
+    const struct frame *frame = frame_top(thread);
+    return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
+}
+
+/* An open-ended frame lasts until its connection is answered: it has to know which. */
+static void frame_name_file(struct thread *thread, const struct passage *passage) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame->wait.address == FRAME_OPEN_ENDED) {
+        frame->file = passage->file;
+        frame->generation = passage->generation;
+    }
+}
+
+/* Adopts a carrier's context (a reference). An empty one says "nobody knows": in a loop that watches
+ * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
+static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+                          enum evidence evidence) {
+    bool watched = thread->depth > 0 && passage->file->interests != NULL;
+    bool nothing_new = context != NULL ? context_descends_surely(thread->flow.current, context) : !watched;
+    if (nothing_new || frame_explicit(thread)) {
+        context_release(context);
+        return;
+    }
+    frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
+    frame_name_file(thread, passage);
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+/* A thread that serves one connection at a time is about to wait for its next request: the one before
+ * is over. A loop's frames end with its own waits. */
+static void read_connection_begin(struct thread *thread, const struct open_file *file, struct here here) {
+    const struct frame *top = frame_top(thread);
+    if (top != NULL && top->wait.address == FRAME_OPEN_ENDED && !file_has(file, FILE_OUTSTANDING))
+        frame_end(thread);
+    rules_thread_waits(thread, here);
+}
+
+struct passage rules_read_open(struct open_file *file, struct here here) {
+    struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
+    if (file->kind == FILE_PLAIN || file->kind == FILE_LISTENER)
+        return (struct passage){0};
+    if (file->kind != FILE_CONNECTION && file->kind != FILE_EVENTFD)
+        return passage;
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return (struct passage){0};
+    if (file->kind == FILE_CONNECTION)
+        read_connection_begin(thread, file, here);
+    else
+        rules_thread_waits(thread, here);
+    thread_leave();
+    thread_bury();
+    return passage;
+}
+
+/* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
+static struct context *request_of(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    if (file_has(file, FILE_OUTSTANDING))
+        return cell_copy(&file->cell, passage->generation);
+    struct context *request = root_request(thread, file);
+    if (request != NULL && file_has(file, FILE_UNFINISHED)) {
+        struct context *before = cell_copy(&file->cell, passage->generation);
+        struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
+        context_release(before);
+        context_release(request);
+        request = doubtful;
+    }
+    cell_put(&file->cell, passage->generation, context_retain(request));
+    file_mark(file, FILE_OUTSTANDING, true);
+    return request;
+}
+
+/* E4: how the last question was answered tells what kind of connection this is. */
+static void connection_learns(struct open_file *file) {
+    uint32_t foreign = atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed);
+    if (foreign == 1)
+        file_mark(file, FILE_DEFERS, true);
+}
+
+static void read_connection(struct thread *thread, const struct passage *passage, long result) {
+    if (result <= 0)
+        return;
+    connection_learns(passage->file);
+    carrier_adopt(thread, passage, request_of(thread, passage), EVIDENCE_READ);
+}
+
+/* The eight bytes that a read of an eventfd got; 0 when they are scattered. */
+static uint64_t counter_value(long result, const struct iovec *buffers, int count) {
+    uint64_t value = 0;
+    if (result == (long)sizeof value && count > 0 && buffers[0].iov_len >= sizeof value)
+        memcpy(&value, buffers[0].iov_base, sizeof value);
+    return value;
+}
+
+static void read_eventfd(struct thread *thread, const struct passage *passage, long result,
+                         const struct iovec *buffers, int count) {
+    struct open_file *file = passage->file;
+    if (result != (long)sizeof(uint64_t) || file->mailbox == NULL)
+        return;
+    uint64_t value = counter_value(result, buffers, count);
+    struct delivery delivery = {0};
+    if (value == 0 || file_is_shared(file))
+        mailbox_clear(file->mailbox);
+    else
+        delivery = mailbox_take(file->mailbox, value, thread->flow.serial);
+    carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL)
+        frame->tentative = true;
+}
+
+/* Did this read say anything about the carrier? An answer, its end, or that it broke. */
+static bool read_tells(long result) {
+    return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
+}
+
+void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count) {
+    struct thread *thread = read_tells(result) ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    if (alive(passage)) {
+        if (passage->file->kind == FILE_CONNECTION)
+            read_connection(thread, passage, result);
+        else if (passage->file->kind == FILE_EVENTFD)
+            read_eventfd(thread, passage, result, buffers, count);
+        else
+            carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation),
+                          EVIDENCE_READ);
+    }
+    thread_leave();
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
+
+/* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer. */
+static struct context *respond_elsewhere(struct thread *thread, struct open_file *file,
+                                         struct context *request) {
+    rules_contradicted(thread);
+    uint32_t foreign = atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1;
+    if (foreign > 1)
+        file_mark(file, FILE_PUBLISHES, true);
+    if (file_has(file, FILE_PUBLISHES)) {
+        context_release(request);
+        return NULL;
+    }
+    if (file_has(file, FILE_DEFERS))
+        return request;
+    struct context *doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
+    context_release(request);
+    return doubtful;
+}
+
+/* E4. Returns what is to be adopted (a reference), or NULL. */
+static struct context *response_context(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    struct context *request = cell_copy(&file->cell, passage->generation);
+    struct frame *frame = frame_top(thread);
+    bool reported = frame != NULL && frame->wait_serial != 0 &&
+                    atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
+    if (request == NULL || context_descends_surely(thread->flow.current, request)) {
+        context_release(request);
+        return NULL;
+    }
+    if (frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING || reported)
+        return request;
+    if (frame->mixed) {
+        rules_contradicted(thread);
+        return request;
+    }
+    return respond_elsewhere(thread, file, request);
+}
+
+/* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
+static struct context *continuation_context(struct thread *thread, const struct passage *passage) {
+    struct context *owner =
+        frame_is_weak(thread) ? cell_copy(&passage->file->cell, passage->generation) : NULL;
+    if (owner == NULL || context_descends_surely(thread->flow.current, owner)) {
+        context_release(owner);
+        return NULL;
+    }
+    return owner;
+}
+
+static void write_adopt(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    struct context *context = NULL;
+    enum evidence evidence = EVIDENCE_PENDING;
+    if (file->kind == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
+        context = response_context(thread, passage);
+        evidence = EVIDENCE_RESPONSE;
+    } else if (file_has(file, FILE_UNFINISHED)) {
+        context = continuation_context(thread, passage);
+    }
+    if (context == NULL || frame_explicit(thread)) {
+        context_release(context);
+        return;
+    }
+    frame_adopt(thread, context, evidence);
+    frame_name_file(thread, passage);
+}
+
+/* F3: reserves the mailbox entry. Nearly every writer adds one; what it really added is settled after. */
+static void reserve(struct thread *thread, struct passage *passage) {
+    struct open_file *file = passage->file;
+    if (file->mailbox == NULL || file_is_shared(file) || process_is_borrowed())
+        return;
+    passage->ticket = mailbox_reserve(file->mailbox, flow_capture(&thread->flow), 1);
+    thread->reserved_in = file;
+    thread->reserved_generation = passage->generation;
+    thread->reserved_ticket = passage->ticket;
+}
+
+struct passage rules_write_open(struct open_file *file, struct here here) {
+    struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
+    if (file->kind != FILE_CONNECTION && file->kind != FILE_OUTBOUND && file->kind != FILE_EVENTFD)
+        return (struct passage){0};
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return (struct passage){0};
+    rules_reservation_settle(thread, 0);
+    if (file->kind == FILE_EVENTFD)
+        reserve(thread, &passage);
+    else
+        write_adopt(thread, &passage);
+    if (file->kind == FILE_OUTBOUND)
+        cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    thread_leave();
+    return passage;
+}
+
+/* Settles what this thread's last write reserved: with nothing, when that call never came back
+ * (cancellation, longjmp). */
+void rules_reservation_settle(struct thread *thread, uint64_t moved) {
+    struct open_file *file = thread->reserved_in;
+    if (file == NULL)
+        return;
+    thread->reserved_in = NULL;
+    if (thread->reserved_ticket != 0 && cell_generation(&file->cell) == thread->reserved_generation)
+        mailbox_settle(file->mailbox, thread->reserved_ticket, moved);
+}
+
+static void write_socket(struct open_file *file, long result, size_t asked) {
+    bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
+    if (result > 0)
+        file_mark(file, FILE_OUTSTANDING, false);
+    file_mark(file, FILE_UNFINISHED, cut_short);
+}
+
+void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    if (passage->file->kind == FILE_EVENTFD) {
+        uint64_t added = 0;
+        if (result == (long)sizeof added && first != NULL)
+            memcpy(&added, first, sizeof added);
+        rules_reservation_settle(thread, added);
+    } else if (alive(passage)) {
+        write_socket(passage->file, result, asked);
+    }
+    thread_leave();
+}
+
+/* --- the life of sockets, eventfds, timerfds ----------------------------------------------------- */
+
+void rules_listen(int fd) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    if (!process_is_borrowed())
+        file_become(fd, FILE_LISTENER);
+    thread_leave();
+}
+
+void rules_accept_begin(int listener, struct here here) {
+    (void)listener;
+    frame_settle(here);
+    thread_bury();
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    const struct frame *top = frame_top(thread);
+    if (top != NULL && top->wait.address == FRAME_OPEN_ENDED)
+        frame_end(thread);
+    rules_thread_waits(thread, here);
+    thread_leave();
+    thread_bury();
+}
+
+void rules_accept_end(int fd) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && options.roots && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    struct open_file *file = file_open(fd, FILE_CONNECTION);
+    if (file != NULL)
+        file->root = root_connection(thread);
+    thread_leave();
+}
+
+struct passage rules_connect_begin(int fd, struct here here) {
+    struct passage passage = {0};
+    frame_settle(here);
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return passage;
+    struct open_file *file = process_is_borrowed() ? NULL : file_become(fd, FILE_OUTBOUND);
+    if (file != NULL && file->kind == FILE_OUTBOUND) {
+        passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
+        cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    }
+    thread_leave();
+    return passage;
+}
+
+void rules_connect_end(const struct passage *passage, int result) {
+    if (passage->file != NULL && alive(passage))
+        file_mark(passage->file, FILE_UNFINISHED, result != 0 && errno == EINPROGRESS);
+}
+
+void rules_eventfd_created(int fd, unsigned initial, int flags) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    struct open_file *file = file_open(fd, FILE_EVENTFD);
+    if (file != NULL) {
+        file->mailbox = mailbox_new();
+        file_mark(file, FILE_SEMAPHORE, (flags & EFD_SEMAPHORE) != 0);
+        if (file->mailbox != NULL && initial != 0)
+            mailbox_settle(file->mailbox, mailbox_reserve(file->mailbox, NULL, initial), initial);
+    }
+    thread_leave();
+}
+
+void rules_timerfd_created(int fd) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    file_open(fd, FILE_TIMERFD);
+    thread_leave();
+}
+
+void rules_timer_armed(int fd, struct here here) {
+    frame_settle(here);
+    struct open_file *file = file_at(fd);
+    struct thread *thread = file != NULL && file->kind == FILE_TIMERFD ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    cell_put(&file->cell, cell_generation(&file->cell), flow_capture(&thread->flow));
+    thread_leave();
+}

@@ -1,0 +1,37 @@
+/* F1: a new thread inherits the context of the one that starts it, as the weakest evidence: pools are
+ * created lazily, inside somebody's request, so a thread that comes back a second time to the same wait
+ * is a worker. Its start context is released, and it counts as idle.
+ *
+ * F13: a fork child keeps the context of the flow that forked; those of other flows are dropped without
+ * destroy. Memory does the keeping; numbers start anew. */
+#include "rules.h"
+
+struct context *rules_thread_capture(struct here here) {
+    frame_settle(here);
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return NULL;
+    struct context *context = flow_capture(&thread->flow);
+    thread_leave();
+    return context;
+}
+
+static bool same_place(struct here a, struct here b) {
+    return a.address == b.address && a.site == b.site;
+}
+
+void rules_thread_waits(struct thread *thread, struct here here) {
+    if (!thread->inherited || thread->depth > 0)
+        return;
+    if (!same_place(thread->start_wait, here)) {
+        thread->start_wait = here;
+        return;
+    }
+    if (thread->flow.current == thread->start)
+        flow_become(&thread->flow, NULL, true);
+    thread->inherited = false;
+}
+
+void rules_forked(void) {
+    root_forked();
+}

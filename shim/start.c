@@ -1,0 +1,76 @@
+/* Start-up: the one constructor.
+ *
+ * Order matters: first the real functions, then the options (read once, and not at all in a process that
+ * runs with somebody's raised rights), then the main thread, and last the word that lets hooks work. */
+#include "../ctxstore/kernel.h"
+#include "../hooks/bind.h"
+#include "options.h"
+#include "process.h"
+#include "say.h"
+#include "thread.h"
+
+#include <string.h>
+#include <sys/auxv.h>
+
+static void warn_unknown(const char *what, const char *of) {
+    say(of == NULL ? (const char *[]){"ctxshim: unknown option '", what,
+                                      "' is ignored; help=1 lists them all\n", NULL}
+                   : (const char *[]){"ctxshim: option ", of, " does not know '", what,
+                                      "', which is ignored; help=1 lists its words\n", NULL});
+}
+
+static void help_line(const char *name, const char *values, const char *help) {
+    say((const char *[]){"  ", name, "=", values, "\n        ", help, "\n", NULL});
+}
+
+static const char *fault_text(enum scope_fault fault) {
+    switch (fault) {
+    case SCOPE_UNPOPPED:
+        return "was left open";
+    case SCOPE_OUT_OF_ORDER:
+        return "was closed by the one around it";
+    default:
+        return "was closed by a flow that is not inside it; nothing changed";
+    }
+}
+
+static void report_scope(enum scope_fault fault, const struct context *node) {
+    char name[256] = "(attached or suppressed)";
+    if (node != NULL)
+        context_format(node, name, sizeof name);
+    say((const char *[]){"ctxshim: scope '", name, "' ", fault_text(fault), "\n", NULL});
+}
+
+/* The value of a name in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
+ * is what makes getenv work. */
+static const char *environment_get(char *const *environment, const char *name) {
+    size_t length = strlen(name);
+    for (; environment != NULL && *environment != NULL; environment++)
+        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
+            return *environment + length + 1;
+    return NULL;
+}
+
+/* glibc's loader hands every constructor main's arguments. */
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment) {
+    (void)argc;
+    (void)argv;
+    hooks_bind();
+    bool trusted = getauxval(AT_SECURE) == 0;
+    options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS") : NULL, warn_unknown);
+    if (!process_start()) {
+        say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
+        return;
+    }
+    watch_begin = thread_pause;
+    watch_end = thread_resume;
+    thread_begin_main();
+    if (options.help) {
+        say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});
+        options_help(help_line);
+    }
+    if (options.verbose) {
+        scope_report = report_scope;
+        say((const char *[]){"ctxshim: ready\n", NULL});
+    }
+}

@@ -1,0 +1,207 @@
+/* Threads: see thread.h. */
+#include "thread.h"
+
+#include "../ctxstore/kernel.h"
+#include "../ctxstore/slab.h"
+#include "frame.h"
+#include "openfile.h"
+#include "rules.h"
+
+#include <errno.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+
+enum { MAIN_STACK_AT_LEAST = 8 << 20, MAIN_STACK_AT_MOST = 1 << 30, SWEEP_EVERY = 64 };
+
+static struct slab threads = SLAB(sizeof(struct thread));
+
+/* The list of all threads; the lock guards the links and nothing else. */
+static struct lock list_lock;
+static struct thread *newest;
+static uint32_t since_sweep;
+
+_Thread_local struct thread *thread_self;
+_Thread_local uintptr_t frame_limit = UINTPTR_MAX;
+
+/* Who is inside the guard: 0 nobody, else the stack address where it was taken. A handler that leaves
+ * by siglongjmp never gives it back; a later entry from a shallower address shows that. */
+static _Thread_local uintptr_t guard;
+static _Thread_local bool ended;
+
+static void list_add(struct thread *thread) {
+    if (!lock_take(&list_lock))
+        newest = NULL;
+    thread->older = newest;
+    thread->newer = NULL;
+    if (newest != NULL)
+        newest->newer = thread;
+    newest = thread;
+    lock_give(&list_lock);
+}
+
+static void list_remove(struct thread *thread) {
+    if (!lock_take(&list_lock)) {
+        newest = NULL;
+    } else {
+        if (thread->newer != NULL)
+            thread->newer->older = thread->older;
+        else if (newest == thread)
+            newest = thread->older;
+        if (thread->older != NULL)
+            thread->older->newer = thread->newer;
+    }
+    lock_give(&list_lock);
+}
+
+static void thread_free(struct thread *thread) {
+    list_remove(thread);
+    slab_give(&threads, thread);
+}
+
+/* Threads that libc starts for itself end unseen. Now and then, those that are gone are looked for. */
+static void sweep(void) {
+    struct thread *gone = NULL;
+    if (++since_sweep % SWEEP_EVERY != 0)
+        return;
+    if (!lock_take(&list_lock))
+        newest = NULL;
+    for (struct thread *thread = newest; thread != NULL && gone == NULL; thread = thread->older)
+        if (!thread->managed && kernel_call(SYS_tgkill, process_pid(), thread->tid, 0, 0, 0, 0) == -ESRCH)
+            gone = thread;
+    lock_give(&list_lock);
+    if (gone == NULL)
+        return;
+    frame_end_all(gone);
+    context_release(gone->flow.current);
+    thread_free(gone);
+}
+
+static struct thread *thread_new(struct context *start) {
+    struct thread *thread = slab_take(&threads);
+    if (thread == NULL)
+        return NULL;
+    *thread = (struct thread){.tid = kernel_tid()};
+    flow_begin(&thread->flow, start);
+    thread->inherited = start != NULL;
+    thread->start = start;
+    list_add(thread);
+    thread_self = thread;
+    frame_limit = UINTPTR_MAX;
+    sweep();
+    return thread;
+}
+
+/* Deeper addresses are lower on every machine we know. */
+bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
+    return address >= thread->stack_low && address < thread->stack_high;
+}
+
+/* Is the guard held by something that is still on the stack? */
+static bool guard_holds(uintptr_t here) {
+    if (guard == 0)
+        return false;
+    bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
+                      thread_on_own_stack(thread_self, guard);
+    return !comparable || here <= guard;
+}
+
+struct thread *thread_enter(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    if (ended || guard_holds(here) || !process_check())
+        return NULL;
+    guard = here;
+    atomic_signal_fence(memory_order_seq_cst);
+    struct thread *thread = thread_self != NULL ? thread_self : thread_new(NULL);
+    if (thread == NULL) {
+        thread_leave();
+        return NULL;
+    }
+    file_drop_deferred();
+    return thread;
+}
+
+void thread_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    guard = 0;
+}
+
+void thread_pause(void) {
+    thread_leave();
+}
+
+void thread_resume(void) {
+    guard = (uintptr_t)__builtin_frame_address(0);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void thread_bury(void) {
+    if (!graveyard_empty() && guard == 0)
+        graveyard_bury();
+}
+
+void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
+    if (!process_check()) {
+        context_release(start);
+        return;
+    }
+    guard = (uintptr_t)__builtin_frame_address(0);
+    struct thread *thread = thread_new(start);
+    if (thread != NULL) {
+        thread->managed = true;
+        thread->stack_high = top + 1;
+        thread->stack_low = stack_size != 0 && stack_size < top ? top - stack_size : 0;
+        if (stack_size == 0)
+            thread->stack_high = 0;
+    } else {
+        context_release(start);
+    }
+    thread_leave();
+}
+
+void thread_end(void) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL) {
+        ended = true;
+        return;
+    }
+    rules_reservation_settle(thread, 0);
+    frame_end_all(thread);
+    flow_end(&thread->flow);
+    thread_self = NULL;
+    frame_limit = UINTPTR_MAX;
+    thread_free(thread);
+    thread_leave();
+    thread_bury();
+    ended = true;
+    context_thread_end();
+}
+
+/* The main thread's stack ends above the file name that the kernel put there, and may grow down as far
+ * as its limit. */
+void thread_begin_main(void) {
+    struct thread *thread = thread_new(NULL);
+    if (thread == NULL)
+        return;
+    struct rlimit limit;
+    uintptr_t top = getauxval(AT_EXECFN);
+    size_t size = MAIN_STACK_AT_LEAST;
+    if (kernel_call(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur > size)
+        size = limit.rlim_cur < MAIN_STACK_AT_MOST ? limit.rlim_cur : MAIN_STACK_AT_MOST;
+    thread->managed = true;
+    if (top > size) {
+        thread->stack_high = top;
+        thread->stack_low = top - size;
+    }
+}
+
+/* The records of threads that fork did not copy are dropped as they are, without destroy (F13): what
+ * they held is the parent's. */
+void thread_forked(void) {
+    newest = NULL;
+    graveyard_forget();
+    if (thread_self == NULL)
+        return;
+    thread_self->tid = kernel_tid();
+    thread_self->older = thread_self->newer = NULL;
+    newest = thread_self;
+}

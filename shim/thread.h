@@ -1,0 +1,110 @@
+/* What the shim knows of each thread: its flow, its dispatch frames, the event loops it runs.
+ *
+ * A thread's record is made when it is first needed, kept in type-stable memory and reached through one
+ * initial-exec TLS pointer. Only its thread writes it. The *guard* is the one place that keeps us out
+ * of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
+ * handler, an allocator) gets no thread and does nothing but its real call. */
+#ifndef SHIM_THREAD_H
+#define SHIM_THREAD_H
+
+#include "../ctxstore/flow.h"
+#include "process.h"
+
+struct open_file;
+
+/* Where a hook was called from: the address of its stack frame, and the place it returns to. */
+struct here {
+    uintptr_t address;
+    const void *site;
+};
+#define HERE ((struct here){(uintptr_t)__builtin_frame_address(0), __builtin_return_address(0)})
+
+/* Why a frame's context is what it is, weakest first. */
+enum evidence {
+    EVIDENCE_NONE,     /* nothing is known: the loop's base */
+    EVIDENCE_START,    /* F1: inherited when the thread was started */
+    EVIDENCE_PENDING,  /* F8: a write that goes on with what this descriptor's owner began */
+    EVIDENCE_EVENT,    /* the event that opened the frame */
+    EVIDENCE_READ,     /* bytes that were read */
+    EVIDENCE_RESPONSE, /* E4: a write to a connection that waits for its answer */
+};
+
+/* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
+struct loop {
+    const struct open_file *epoll;
+    uint32_t generation;
+    const void *site;
+    uint32_t contradictions;
+    bool exact;
+};
+
+/* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
+struct frame {
+    struct here wait;            /* address FRAME_OPEN_ENDED: opened by a read, only a wait or read ends it */
+    struct context *before;      /* a reference; current again when it ends */
+    struct context *base;        /* a reference; what unknown work and new roots see */
+    const struct context *floor; /* what was adopted; recognised by its serial */
+    uint64_t floor_serial;
+    const struct detour *mark; /* the flow's detours when it was opened */
+    struct loop *loop;         /* NULL: none */
+    struct open_file *file;    /* opened by a read: of what */
+    uint32_t generation;
+    uint64_t wait_serial; /* names the wait: files that it reported carry it */
+    enum evidence evidence;
+    uint16_t polls;  /* zero-timeout waits since (E2) */
+    bool comparable; /* on the thread's own stack: addresses mean depth */
+    bool tentative;  /* E5: may drain a queue; what is touched is better evidence */
+    bool mixed;      /* its events had several contexts */
+};
+
+#define FRAME_OPEN_ENDED UINTPTR_MAX
+enum { FRAMES_DEEPEST = 8, LOOPS = 8 };
+
+struct thread {
+    void *free_link; /* the slab's, while free */
+    struct flow flow;
+    struct frame frames[FRAMES_DEEPEST];
+    unsigned depth;
+    struct loop loops[LOOPS];
+    unsigned next_loop;
+    uintptr_t stack_low, stack_high; /* 0: not known */
+    struct here start_wait;          /* F1: the first wait of a thread that inherited a context */
+    bool inherited;                  /* the flow's outermost context is the one it was started with: */
+    const struct context *start;     /* this one, kept by the flow's path */
+    uint64_t waits;                  /* counts waits, to name them */
+    struct open_file *reserved_in;   /* a mailbox entry reserved by a call that has not come back */
+    uint32_t reserved_generation;
+    uint64_t reserved_ticket;
+    struct thread *newer, *older; /* the list of all threads */
+    int tid;
+    bool managed; /* its end will be seen */
+};
+
+extern _Thread_local struct thread *thread_self;
+/* The shallowest address at which the innermost frame still holds. */
+extern _Thread_local uintptr_t frame_limit;
+
+/* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
+ * the guard, after the thread's end, without memory. Give it back with thread_leave. */
+struct thread *thread_enter(void);
+void thread_leave(void);
+/* Takes the guard off while the program's code runs, from inside it. */
+void thread_pause(void);
+void thread_resume(void);
+
+/* Destroys what this thread's dropped values ask for, where the program's code may run. Outside the guard. */
+void thread_bury(void);
+
+/* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
+ * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
+void thread_begin(struct context *start, uintptr_t top, size_t stack_size);
+/* The thread is about to end: its record goes. */
+void thread_end(void);
+/* The main thread, at start-up. */
+void thread_begin_main(void);
+/* In a fork child: the other threads are not here. */
+void thread_forked(void);
+
+bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
+
+#endif

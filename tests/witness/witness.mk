@@ -1,0 +1,38 @@
+# The witness, the judge, the load client and their tests: to be included by the Makefile in the root.
+#
+# Uses CC, CFLAGS and BUILD; adds to TEST_PREREQS what the server scripts need and to TEST_BINARIES the Criterion
+# binaries.
+
+WITNESS_TOOLS := $(addprefix $(BUILD)/tests/,libwitness.so judge load scene \
+	libfake-constant.so libfake-thread.so libfake-empty.so libfake-oracle.so)
+WITNESS_TESTS := $(BUILD)/tests/test_witness $(BUILD)/tests/test_servers
+TEST_PREREQS += $(WITNESS_TOOLS)
+TEST_BINARIES += $(WITNESS_TESTS)
+
+WITNESS_GLIB = $(shell pkg-config --cflags --libs glib-2.0)
+# What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
+WITNESS_PLAIN := -fno-builtin -U_FORTIFY_SOURCE -D__NO_INLINE__
+
+$(BUILD)/tests/libwitness.so: tests/witness/witness.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $<
+
+$(BUILD)/tests/libfake-%.so: tests/witness/fake_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -fvisibility=hidden -shared -o $@ $<
+
+$(BUILD)/tests/scene: tests/witness/scene.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -rdynamic -o $@ $< -pthread
+
+$(BUILD)/tests/judge $(BUILD)/tests/load: $(BUILD)/tests/%: tests/witness/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(WITNESS_GLIB) -pthread
+
+$(BUILD)/tests/test_witness: tests/witness/test_witness.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< $(WITNESS_GLIB) -lcriterion
+
+$(BUILD)/tests/test_servers: tests/servers/test_servers.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< -lcriterion
