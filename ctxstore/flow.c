@@ -33,6 +33,7 @@ static void report(enum scope_fault fault, const struct context *node) {
 void flow_begin(struct flow *flow, struct context *start) {
     flow->current = start;
     flow->detours = NULL;
+    flow->detour_count = 0;
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
 }
 
@@ -90,6 +91,7 @@ static struct detour *detour_open(struct flow *flow, enum detour_kind kind, int 
     uint64_t serial = atomic_fetch_add_explicit(&detour_serials, 1, memory_order_relaxed) | DETOUR_SERIAL;
     atomic_store_explicit(&detour->serial, serial, memory_order_release);
     flow->detours = detour;
+    flow->detour_count++;
     return detour;
 }
 
@@ -98,6 +100,7 @@ static struct context *detour_shut(struct flow *flow) {
     struct detour *detour = flow->detours;
     struct context *before = detour->before;
     flow->detours = detour->outer;
+    flow->detour_count--;
     atomic_store_explicit(&detour->serial, 0, memory_order_relaxed);
     slab_give(&detour_slab, detour);
     return before;
@@ -297,8 +300,8 @@ int flow_close(struct flow *flow, const struct scope *scope) {
 
 /* --- frames -------------------------------------------------------------------------------------- */
 
-bool flow_explicit(const struct flow *flow, const struct context *floor, const struct detour *mark) {
-    if (flow->detours != mark)
+bool flow_explicit(const struct flow *flow, const struct context *floor, unsigned detours) {
+    if (flow->detour_count > detours)
         return true;
     if (flow->current == floor || !context_descends(flow->current, floor))
         return false;
@@ -308,8 +311,8 @@ bool flow_explicit(const struct flow *flow, const struct context *floor, const s
     return false;
 }
 
-void flow_unwind(struct flow *flow, const struct context *floor, const struct detour *mark) {
-    while (flow->detours != NULL && flow->detours != mark) {
+void flow_unwind(struct flow *flow, const struct context *floor, unsigned detours) {
+    while (flow->detour_count > detours) {
         report(SCOPE_UNPOPPED, NULL);
         context_release(detour_shut(flow));
     }
@@ -321,6 +324,6 @@ void flow_unwind(struct flow *flow, const struct context *floor, const struct de
 }
 
 void flow_end(struct flow *flow) {
-    flow_unwind(flow, NULL, NULL);
+    flow_unwind(flow, NULL, 0);
     flow_become(flow, NULL, true);
 }

@@ -22,7 +22,8 @@ struct detour;
 struct flow {
     struct context *current; /* a reference; NULL: the empty context */
     struct detour *detours;  /* innermost first */
-    uint64_t serial;         /* of this flow, for ever */
+    unsigned detour_count;
+    uint64_t serial; /* of this flow, for ever */
 };
 
 /* What a scope names. The same bytes as the public ctxshim_scope. */
@@ -68,10 +69,10 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error);
 int flow_close(struct flow *flow, const struct scope *scope);
 
 /* Is a scope open that was opened by code running above `floor`, which was the current context then,
- * with the detours that were then? */
-bool flow_explicit(const struct flow *flow, const struct context *floor, const struct detour *mark);
-/* Ends every detour newer than `mark`, and reports the scopes left open above `floor`. What the flow's
- * current context is afterwards is the caller's to say. */
-void flow_unwind(struct flow *flow, const struct context *floor, const struct detour *mark);
+ * with `detours` open then? */
+bool flow_explicit(const struct flow *flow, const struct context *floor, unsigned detours);
+/* Ends every detour but the outermost `detours`, and reports the scopes left open above `floor`. What the
+ * flow's current context is afterwards is the caller's to say. */
+void flow_unwind(struct flow *flow, const struct context *floor, unsigned detours);
 
 #endif

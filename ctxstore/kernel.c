@@ -1,8 +1,11 @@
 /* Raw system calls: see kernel.h for why they do not go through libc. */
 #include "kernel.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
+
+enum { PAGE = 4096 };
 
 void *kernel_map(size_t size) {
     long address =
@@ -22,8 +25,20 @@ int kernel_tid(void) {
     return (int)kernel_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
-long kernel_peek(void *to, const void *from, size_t size) {
-    struct iovec local = {.iov_base = to, .iov_len = size};
-    struct iovec remote = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
-    return kernel_call(SYS_process_vm_readv, kernel_pid(), (long)&local, 1, (long)&remote, 1, 0);
+/* The kernel copies a signal mask from this address before it finds that `how` is no way to apply one:
+ * EFAULT or EINVAL, and nothing changed. Unlike process_vm_readv no sandbox forbids the call. */
+static bool page_is_readable(uintptr_t address) {
+    enum { NO_SUCH_HOW = ~0, MASK_SIZE = 8 };
+    return kernel_call(SYS_rt_sigprocmask, NO_SUCH_HOW, (long)address, 0, MASK_SIZE, 0, 0) == -EINVAL;
+}
+
+bool kernel_peek(void *to, const void *from, size_t size) {
+    uintptr_t first = (uintptr_t)from, end = first + size;
+    if (end < first)
+        return false;
+    for (uintptr_t page = first / PAGE * PAGE; page < end; page += PAGE)
+        if (!page_is_readable(page))
+            return false;
+    memcpy(to, from, size);
+    return true;
 }

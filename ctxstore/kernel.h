@@ -6,6 +6,7 @@
 #ifndef CTXSTORE_KERNEL_H
 #define CTXSTORE_KERNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -48,8 +49,8 @@ void kernel_unmap(void *memory, size_t size);
 int kernel_pid(void);
 int kernel_tid(void);
 
-/* Copies `size` bytes of our own memory from an address that the program gave us, which may be bad
- * (H22). Returns the number of bytes copied, or -errno. */
-long kernel_peek(void *to, const void *from, size_t size);
+/* Copies `size` bytes from an address that the program gave us, unless they cannot be read (H22): then
+ * false, where a plain load would kill the process. */
+bool kernel_peek(void *to, const void *from, size_t size);
 
 #endif

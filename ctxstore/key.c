@@ -55,7 +55,7 @@ static void key_release(struct key *key) {
 }
 
 void key_destroy(struct key *key) {
-    watch_remove(key, NULL);
+    watch_remove_all(key);
     key_release(key);
 }
 
@@ -231,24 +231,31 @@ int watch_add(struct key *key, void (*changed)(void *before, void *after, int sw
         atomic_fetch_add_explicit(&watch_count, 1, memory_order_relaxed);
     }
     lock_give(&watch_lock);
-    return row < watches + WATCHES ? 0 : ENOSPC;
+    return row < watches + WATCHES ? 0 : ENOMEM;
 }
 
-/* `arg` NULL removes every watcher of the key. */
-int watch_remove(struct key *key, void *arg) {
-    int removed = 0;
+/* Empties each row of the key that has this `arg`, or any. Returns how many. */
+static int watches_clear(const struct key *key, const void *arg, bool any) {
+    int cleared = 0;
     if (!watch_any())
-        return ENOENT;
+        return 0;
     lock_take(&watch_lock);
     for (struct watch *row = watches; row < watches + WATCHES; row++)
-        if (atomic_load_explicit(&row->key, memory_order_relaxed) == key &&
-            (arg == NULL || row->arg == arg)) {
+        if (atomic_load_explicit(&row->key, memory_order_relaxed) == key && (any || row->arg == arg)) {
             atomic_store_explicit(&row->key, NULL, memory_order_release);
             atomic_fetch_sub_explicit(&watch_count, 1, memory_order_relaxed);
-            removed++;
+            cleared++;
         }
     lock_give(&watch_lock);
-    return removed > 0 ? 0 : ENOENT;
+    return cleared;
+}
+
+int watch_remove(const struct key *key, const void *arg) {
+    return watches_clear(key, arg, false) > 0 ? 0 : ENOENT;
+}
+
+void watch_remove_all(const struct key *key) {
+    watches_clear(key, NULL, true);
 }
 
 bool watch_any(void) {

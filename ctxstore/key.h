@@ -47,7 +47,8 @@ void graveyard_forget(void);
 /* Who wants to know of a key's changes (ctxshim_on_change). */
 int watch_add(struct key *key, void (*changed)(void *before, void *after, int switched, void *arg),
               void *arg);
-int watch_remove(struct key *key, void *arg);
+int watch_remove(const struct key *key, const void *arg);
+void watch_remove_all(const struct key *key);
 /* Is anybody watching any key? One load. */
 bool watch_any(void);
 /* Called around each round of notices, since the program's code runs then. May be NULL. */

@@ -91,7 +91,10 @@ int ctxshim_rename(const char *name) {
 }
 
 ctxshim_key *ctxshim_key_create(const char *name, void (*destroy)(void *value)) {
+    struct thread *thread = enter();
     ctxshim_key *key = (ctxshim_key *)key_create(name != NULL ? name : "", destroy);
+    if (thread != NULL)
+        leave();
     if (key == NULL)
         errno = ENOMEM;
     return key;
@@ -100,7 +103,10 @@ ctxshim_key *ctxshim_key_create(const char *name, void (*destroy)(void *value)) 
 int ctxshim_key_destroy(ctxshim_key *key) {
     if (key == NULL)
         return failed(EINVAL);
+    struct thread *thread = enter();
     key_destroy((struct key *)key);
+    if (thread != NULL)
+        leave();
     return 0;
 }
 
@@ -134,11 +140,23 @@ void *ctxshim_get(ctxshim_key *key) {
 
 int ctxshim_on_change(ctxshim_key *key, void (*changed)(void *before, void *after, int switched, void *arg),
                       void *arg) {
-    return failed(key == NULL || changed == NULL ? EINVAL : watch_add((struct key *)key, changed, arg));
+    if (key == NULL || changed == NULL)
+        return failed(EINVAL);
+    struct thread *thread = enter();
+    int error = watch_add((struct key *)key, changed, arg);
+    if (thread != NULL)
+        leave();
+    return failed(error);
 }
 
 int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
-    return failed(key == NULL ? EINVAL : watch_remove((struct key *)key, arg));
+    if (key == NULL)
+        return failed(EINVAL);
+    struct thread *thread = enter();
+    int error = watch_remove((struct key *)key, arg);
+    if (thread != NULL)
+        leave();
+    return failed(error);
 }
 
 /* In a fork child that has not been looked at yet the thread's record is a true copy: reading is safe. */

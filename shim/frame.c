@@ -47,7 +47,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
     *frame = (struct frame){.wait = wait,
                             .before = context_retain(thread->flow.current),
                             .base = base,
-                            .mark = thread->flow.detours,
+                            .detours = thread->flow.detour_count,
                             .comparable = thread_on_own_stack(thread, wait.address)};
     floor_set(frame, thread->flow.current);
     limit_renew(thread);
@@ -57,7 +57,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     struct context *before = frame->before, *base = frame->base;
-    flow_unwind(&thread->flow, floor_of(frame), frame->mark);
+    flow_unwind(&thread->flow, floor_of(frame), frame->detours);
     thread->depth--;
     limit_renew(thread);
     flow_become(&thread->flow, before, true);
@@ -99,9 +99,9 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
 
 bool frame_explicit(const struct thread *thread) {
     if (thread->depth == 0)
-        return flow_explicit(&thread->flow, thread->inherited ? thread->start : NULL, NULL);
+        return flow_explicit(&thread->flow, thread->inherited ? thread->start : NULL, 0);
     const struct frame *frame = &thread->frames[thread->depth - 1];
-    return flow_explicit(&thread->flow, floor_of(frame), frame->mark);
+    return flow_explicit(&thread->flow, floor_of(frame), frame->detours);
 }
 
 void frame_settle_slow(uintptr_t here) {

@@ -21,6 +21,7 @@ struct passage {
     uint32_t generation;
     struct here here;
     uint64_t ticket; /* in the file's mailbox */
+    bool foreign;    /* E4: from another request's frame, so that the question may still be open */
 };
 
 /* --- F3 F5 F7 F8: bytes (rules_data.c) ------------------------------------------------------------ */

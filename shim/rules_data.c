@@ -22,6 +22,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+/* E4: so many writes from others' frames to one open question are no answer to it. */
+enum { PUBLISHED = 3 };
+
 /* --- adopting ------------------------------------------------------------------------------------ */
 
 static bool alive(const struct passage *passage) {
@@ -104,10 +107,14 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     return request;
 }
 
-/* E4: how the last question was answered tells what kind of connection this is. */
+/* E4: how the last question fared tells what kind of connection this is. A write from another request's
+ * frame left it open, since it may have been a publish; now that the peer asks on, it was the answer. */
 static void connection_learns(struct open_file *file) {
     uint32_t foreign = atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed);
-    if (foreign == 1)
+    if (foreign == 0)
+        return;
+    file_mark(file, FILE_OUTSTANDING, false);
+    if (!file_has(file, FILE_PUBLISHES))
         file_mark(file, FILE_DEFERS, true);
 }
 
@@ -166,42 +173,58 @@ void rules_read_close(const struct passage *passage, long result, const struct i
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-/* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer. */
-static struct context *respond_elsewhere(struct thread *thread, struct open_file *file,
+/* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
+ * Consumes the reference to the request; returns what is to be adopted. */
+static struct context *respond_elsewhere(struct thread *thread, struct passage *passage,
                                          struct context *request) {
+    struct open_file *file = passage->file;
     rules_contradicted(thread);
-    uint32_t foreign = atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1;
-    if (foreign > 1)
-        file_mark(file, FILE_PUBLISHES, true);
-    if (file_has(file, FILE_PUBLISHES)) {
-        context_release(request);
-        return NULL;
-    }
     if (file_has(file, FILE_DEFERS))
         return request;
-    struct context *doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
+    passage->foreign = true;
+    if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
+        file_mark(file, FILE_PUBLISHES, true);
+    struct context *doubtful = NULL;
+    if (!file_has(file, FILE_PUBLISHES))
+        doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
     context_release(request);
     return doubtful;
 }
 
+/* The connection's own request answers: what other frames wrote while it was open were publishes. */
+static void answered_itself(struct open_file *file) {
+    if (atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed) != 0)
+        file_mark(file, FILE_PUBLISHES, true);
+}
+
+/* Did the wait that opened this frame report the connection? */
+static bool reported_in(const struct frame *frame, const struct open_file *file) {
+    return frame->wait_serial != 0 &&
+           atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
+}
+
 /* E4. Returns what is to be adopted (a reference), or NULL. */
-static struct context *response_context(struct thread *thread, const struct passage *passage) {
+static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     struct context *request = cell_copy(&file->cell, passage->generation);
-    struct frame *frame = frame_top(thread);
-    bool reported = frame != NULL && frame->wait_serial != 0 &&
-                    atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
-    if (request == NULL || context_descends_surely(thread->flow.current, request)) {
+    const struct frame *frame = frame_top(thread);
+    bool surely = context_descends_surely(thread->flow.current, request);
+    bool same_doubt = frame != NULL && frame->evidence == EVIDENCE_RESPONSE &&
+                      context_descends(thread->flow.current, request);
+    if (request == NULL || surely || same_doubt) {
         context_release(request);
+        passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
+        if (surely)
+            answered_itself(file);
         return NULL;
     }
-    if (frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING || reported)
-        return request;
-    if (frame->mixed) {
+    bool weak = frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING;
+    if (!weak && !frame->mixed && !reported_in(frame, file))
+        return respond_elsewhere(thread, passage, request);
+    if (!weak && !reported_in(frame, file))
         rules_contradicted(thread);
-        return request;
-    }
-    return respond_elsewhere(thread, file, request);
+    answered_itself(file);
+    return request;
 }
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
@@ -215,7 +238,7 @@ static struct context *continuation_context(struct thread *thread, const struct 
     return owner;
 }
 
-static void write_adopt(struct thread *thread, const struct passage *passage) {
+static void write_adopt(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     struct context *context = NULL;
     enum evidence evidence = EVIDENCE_PENDING;
@@ -273,9 +296,10 @@ void rules_reservation_settle(struct thread *thread, uint64_t moved) {
         mailbox_settle(file->mailbox, thread->reserved_ticket, moved);
 }
 
-static void write_socket(struct open_file *file, long result, size_t asked) {
+static void write_socket(const struct passage *passage, long result, size_t asked) {
+    struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
-    if (result > 0)
+    if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
 }
@@ -290,7 +314,7 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
             memcpy(&added, first, sizeof added);
         rules_reservation_settle(thread, added);
     } else if (alive(passage)) {
-        write_socket(passage->file, result, asked);
+        write_socket(passage, result, asked);
     }
     thread_leave();
 }

@@ -50,7 +50,7 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
         registration.file = operation == EPOLL_CTL_ADD ? NULL : file_at(fd);
     }
     if (registration.passage.file != NULL && operation == EPOLL_CTL_ADD &&
-        kernel_peek(&copy, event, sizeof copy) == (long)sizeof copy) {
+        kernel_peek(&copy, event, sizeof copy)) {
         registration.file = file_open_any(fd);
         if (registration.file != NULL) {
             interest_add(file->set, fd, registration.file, &copy, flow_capture(&thread->flow));
@@ -135,11 +135,14 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
     struct open_file *file = file_at(epoll);
     frame_settle(here);
     thread_bury();
-    if (file == NULL || file->kind != FILE_EPOLL || file->set == NULL)
-        return wait;
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return wait;
+    if (file == NULL || file->kind != FILE_EPOLL || file->set == NULL) {
+        frame_end_for_wait(thread, here); /* what it reports is not known, but that it waits is */
+        thread_leave();
+        return wait;
+    }
     wait = (struct wait){.thread = thread,
                          .epoll = file,
                          .generation = cell_generation(&file->cell),

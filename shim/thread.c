@@ -125,18 +125,26 @@ void thread_leave(void) {
     guard = 0;
 }
 
+/* The program's code that runs inside a hook may set errno, which is the hooked call's (H12). */
+static _Thread_local int errno_kept;
+
 void thread_pause(void) {
+    errno_kept = errno;
     thread_leave();
 }
 
 void thread_resume(void) {
     guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
+    errno = errno_kept;
 }
 
 void thread_bury(void) {
-    if (!graveyard_empty() && guard == 0)
-        graveyard_bury();
+    if (graveyard_empty() || guard != 0)
+        return;
+    int kept = errno;
+    graveyard_bury();
+    errno = kept;
 }
 
 void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {

@@ -45,9 +45,9 @@ struct frame {
     struct context *base;        /* a reference; what unknown work and new roots see */
     const struct context *floor; /* what was adopted; recognised by its serial */
     uint64_t floor_serial;
-    const struct detour *mark; /* the flow's detours when it was opened */
-    struct loop *loop;         /* NULL: none */
-    struct open_file *file;    /* opened by a read: of what */
+    unsigned detours;       /* the flow's, when it was opened */
+    struct loop *loop;      /* NULL: none */
+    struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
     uint64_t wait_serial; /* names the wait: files that it reported carry it */
     enum evidence evidence;
