@@ -26,7 +26,7 @@ HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *even
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int max_events, int timeout))
 {
     struct wait wait = rules_wait_begin(epoll, max_events, timeout == 0, HERE);
-    int count = REAL(epoll_wait)(epoll, events, wait.max_events, timeout);
+    int count = wait.quiet ? 0 : REAL(epoll_wait)(epoll, events, wait.max_events, timeout);
     rules_wait_end(&wait, events, count);
     return count;
 }
@@ -35,7 +35,7 @@ HOOK(int, epoll_pwait,
      (int epoll, struct epoll_event *events, int max_events, int timeout, const sigset_t *mask))
 {
     struct wait wait = rules_wait_begin(epoll, max_events, timeout == 0, HERE);
-    int count = REAL(epoll_pwait)(epoll, events, wait.max_events, timeout, mask);
+    int count = wait.quiet ? 0 : REAL(epoll_pwait)(epoll, events, wait.max_events, timeout, mask);
     rules_wait_end(&wait, events, count);
     return count;
 }
@@ -47,7 +47,7 @@ HOOK(int, epoll_pwait2,
       const sigset_t *mask))
 {
     struct wait wait = rules_wait_begin(epoll, max_events, false, HERE);
-    int count = REAL(epoll_pwait2)(epoll, events, wait.max_events, timeout, mask);
+    int count = wait.quiet ? 0 : REAL(epoll_pwait2)(epoll, events, wait.max_events, timeout, mask);
     rules_wait_end(&wait, events, count);
     return count;
 }

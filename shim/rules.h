@@ -85,7 +85,8 @@ struct wait {
     struct here here;
     struct loop *loop;
     int max_events;
-    bool poll; /* zero timeout: the frame is not over until something is reported */
+    bool poll;  /* zero timeout: the frame is not over until something is reported */
+    bool quiet; /* E2: the answer is "nothing ready", without the real call */
 };
 struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);

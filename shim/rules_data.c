@@ -219,10 +219,8 @@ static struct context *response_context(struct thread *thread, struct passage *p
         return NULL;
     }
     bool weak = frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING;
-    if (!weak && !frame->mixed && !reported_in(frame, file))
-        return respond_elsewhere(thread, passage, request);
     if (!weak && !reported_in(frame, file))
-        rules_contradicted(thread);
+        return respond_elsewhere(thread, passage, request);
     answered_itself(file);
     return request;
 }

@@ -7,7 +7,10 @@
  *     contradicted, the loop turns exact; never if its epoll is itself waited for or shared by fork.
  * E1  An exact loop gets one event a wait, by asking the kernel for one: its semantics stay its own, and
  *     level-triggered descriptors take turns.
- * E2  A poll with zero timeout that reports nothing continues the frame, for POLLS_AT_MOST in a row.
+ * E2  A poll with zero timeout means "I still have work queued from the last event": while it reports
+ *     nothing it continues the frame, POLLS_AT_MOST in a row (in doubt, if the frame is mixed); when it
+ *     reports something, the next frame may be the last one's work too. An exact loop is told "nothing"
+ *     without asking.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives.
  * E8  epoll_data is looked up in reverse (interest.h). */
@@ -130,6 +133,13 @@ static void end_answered(struct thread *thread) {
         frame_end(thread);
 }
 
+/* E2: is a frame of this very loop open, whose work may still be queued? */
+static bool loop_has_work(struct thread *thread, const struct wait *wait) {
+    const struct frame *top = frame_top(thread);
+    return top != NULL && top->loop == wait->loop && top->evidence != EVIDENCE_NONE &&
+           frame_same_wait(thread, top, wait->here) && top->polls < POLLS_AT_MOST;
+}
+
 struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here) {
     struct wait wait = {.max_events = max_events};
     struct open_file *file = file_at(epoll);
@@ -154,8 +164,10 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
     if (!poll)
         frame_end_for_wait(thread, here);
     rules_thread_waits(thread, here);
-    if (max_events > 1 && loop_is_exact(wait.loop, file))
-        wait.max_events = 1;
+    if (loop_is_exact(wait.loop, file)) {
+        wait.max_events = max_events > 1 ? 1 : max_events;
+        wait.quiet = poll && max_events > 0 && loop_has_work(thread, &wait);
+    }
     thread_leave();
     thread_bury();
     return wait;
@@ -266,20 +278,49 @@ static void batch_dispatch(const struct wait *wait, struct batch *batch) {
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
 }
 
+/* Something mixed goes on: which of its contexts it is now, nobody knows. */
+static void frame_doubt(struct thread *thread) {
+    struct context *current = thread->flow.current;
+    if (current == NULL || current->kind == CONTEXT_AMBIGUOUS || frame_explicit(thread))
+        return;
+    frame_adopt(thread, context_ambiguous(current, NULL, 0, thread->flow.serial), EVIDENCE_EVENT);
+}
+
+/* E2, after a real poll. Nothing ready: the frame goes on, in doubt if it is a mixed one. Something: the
+ * frame is over, but work of it may still be queued: returns its context (a reference) for the next one. */
+static struct context *poll_continues(struct thread *thread, const struct wait *wait, int count) {
+    struct frame *top = frame_top(thread);
+    if (!wait->poll || top == NULL || top->wait.address == FRAME_OPEN_ENDED ||
+        !frame_same_wait(thread, top, wait->here))
+        return NULL;
+    bool working = top->evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST;
+    if (count <= 0 && working) {
+        top->polls++;
+        if (top->mixed)
+            frame_doubt(thread);
+        return NULL;
+    }
+    struct context *carried = working ? context_retain(thread->flow.current) : NULL;
+    frame_end_for_wait(thread, wait->here);
+    return carried;
+}
+
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count) {
     struct thread *thread = wait->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    if (wait->poll && thread->depth > 0 && (count > 0 || ++frame_top(thread)->polls > POLLS_AT_MOST))
-        frame_end_for_wait(thread, wait->here);
+    struct context *carried = poll_continues(thread, wait, count);
     if (count > 0 && cell_generation(&wait->epoll->cell) == wait->generation) {
         struct batch batch = {0};
         thread->waits = wait_name(thread);
         for (int i = 0; i < count; i++)
             batch_see(thread, &batch, wait->epoll->set, &events[i], i == 0);
+        if (carried != NULL)
+            batch_add(&batch, context_retain(carried), false);
         batch_dispatch(wait, &batch);
         for (unsigned i = 0; i < batch.other_count; i++)
             context_release(batch.others[i]);
     }
+    context_release(carried);
     thread_leave();
 }
