@@ -1,5 +1,6 @@
 /* The life of descriptors: H5, H6, F15. Their slots are emptied before the real close, and again when a
  * call makes a new one, since libc closes some where no hook sees it. */
+#include "../shim/annotate.h"
 #include "hook.h"
 
 #include <errno.h>
@@ -11,6 +12,13 @@
 
 static int created(int fd) {
     rules_fd_created(fd);
+    annotate_born(fd);
+    return fd;
+}
+
+static int opened(int fd, const char *path) {
+    rules_fd_created(fd);
+    annotate_opened(fd, path);
     return fd;
 }
 
@@ -26,7 +34,7 @@ HOOK(int, open, (const char *path, int flags, ...))
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
     va_end(arguments);
-    return created(REAL(open)(path, flags, mode));
+    return opened(REAL(open)(path, flags, mode), path);
 }
 
 HOOK(int, open64, (const char *path, int flags, ...))
@@ -35,7 +43,7 @@ HOOK(int, open64, (const char *path, int flags, ...))
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
     va_end(arguments);
-    return created(REAL(open64)(path, flags, mode));
+    return opened(REAL(open64)(path, flags, mode), path);
 }
 
 HOOK(int, openat, (int directory, const char *path, int flags, ...))
@@ -44,7 +52,7 @@ HOOK(int, openat, (int directory, const char *path, int flags, ...))
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
     va_end(arguments);
-    return created(REAL(openat)(directory, path, flags, mode));
+    return opened(REAL(openat)(directory, path, flags, mode), path);
 }
 
 HOOK(int, openat64, (int directory, const char *path, int flags, ...))
@@ -53,40 +61,40 @@ HOOK(int, openat64, (int directory, const char *path, int flags, ...))
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
     va_end(arguments);
-    return created(REAL(openat64)(directory, path, flags, mode));
+    return opened(REAL(openat64)(directory, path, flags, mode), path);
 }
 
 HOOK(int, __open_2, (const char *path, int flags))
-{ return created(REAL(__open_2)(path, flags)); }
+{ return opened(REAL(__open_2)(path, flags), path); }
 
 HOOK(int, __open64_2, (const char *path, int flags))
-{ return created(REAL(__open64_2)(path, flags)); }
+{ return opened(REAL(__open64_2)(path, flags), path); }
 
 HOOK(int, __openat_2, (int directory, const char *path, int flags))
-{ return created(REAL(__openat_2)(directory, path, flags)); }
+{ return opened(REAL(__openat_2)(directory, path, flags), path); }
 
 HOOK(int, __openat64_2, (int directory, const char *path, int flags))
-{ return created(REAL(__openat64_2)(directory, path, flags)); }
+{ return opened(REAL(__openat64_2)(directory, path, flags), path); }
 
 HOOK(int, creat, (const char *path, mode_t mode))
-{ return created(REAL(creat)(path, mode)); }
+{ return opened(REAL(creat)(path, mode), path); }
 
 HOOK(int, creat64, (const char *path, mode_t mode))
-{ return created(REAL(creat64)(path, mode)); }
+{ return opened(REAL(creat64)(path, mode), path); }
 
 HOOK(int, pipe, (int fds[2]))
 {
     int result = REAL(pipe)(fds);
-    rules_fd_created(result == 0 ? fds[0] : -1);
-    rules_fd_created(result == 0 ? fds[1] : -1);
+    created(result == 0 ? fds[0] : -1);
+    created(result == 0 ? fds[1] : -1);
     return result;
 }
 
 HOOK(int, pipe2, (int fds[2], int flags))
 {
     int result = REAL(pipe2)(fds, flags);
-    rules_fd_created(result == 0 ? fds[0] : -1);
-    rules_fd_created(result == 0 ? fds[1] : -1);
+    created(result == 0 ? fds[0] : -1);
+    created(result == 0 ? fds[1] : -1);
     return result;
 }
 
@@ -107,6 +115,7 @@ HOOK(int, inotify_init1, (int flags))
 
 HOOK(int, dup, (int fd))
 {
+    annotate_copied(fd);
     int copy = REAL(dup)(fd);
     rules_fd_duplicated(fd, copy);
     return copy;
@@ -115,6 +124,7 @@ HOOK(int, dup, (int fd))
 /* The number that dup2 closes on the way is over before the call, as for close. */
 HOOK(int, dup2, (int fd, int copy))
 {
+    annotate_copied(fd);
     struct open_file *before = fd != copy ? rules_fd_closing(copy) : NULL;
     int result = REAL(dup2)(fd, copy);
     rules_fd_closed(copy, before, result < 0);
@@ -124,11 +134,20 @@ HOOK(int, dup2, (int fd, int copy))
 
 HOOK(int, dup3, (int fd, int copy, int flags))
 {
+    annotate_copied(fd);
     struct open_file *before = fd != copy ? rules_fd_closing(copy) : NULL;
     int result = REAL(dup3)(fd, copy, flags);
     rules_fd_closed(copy, before, result < 0);
     rules_fd_duplicated(fd, result);
     return result;
+}
+
+/* A copy of a log is a log; a file that is no longer appended to is none. */
+static void fcntl_begins(int fd, int command, void *argument) {
+    if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+        annotate_copied(fd);
+    else if (command == F_SETFL && annotate_on)
+        annotate_flags_set(fd, (int)(intptr_t)argument);
 }
 
 /* fcntl's third argument may be an int, a pointer or absent: it is passed on as the register it came in. */
@@ -138,6 +157,7 @@ HOOK(int, fcntl, (int fd, int command, ...))
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    fcntl_begins(fd, command, argument);
     int result = REAL(fcntl)(fd, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         rules_fd_duplicated(fd, result);
@@ -150,6 +170,7 @@ HOOK(int, fcntl64, (int fd, int command, ...))
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    fcntl_begins(fd, command, argument);
     int result = REAL(fcntl64)(fd, command, argument);
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
         rules_fd_duplicated(fd, result);

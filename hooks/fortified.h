@@ -17,5 +17,18 @@ int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int directory, const char *path, int flags);
 int __openat64_2(int directory, const char *path, int flags);
+int __printf_chk(int flag, const char *format, ...);
+int __fprintf_chk(FILE *stream, int flag, const char *format, ...);
+int __vprintf_chk(int flag, const char *format, va_list arguments);
+int __vfprintf_chk(FILE *stream, int flag, const char *format, va_list arguments);
+int __dprintf_chk(int fd, int flag, const char *format, ...);
+int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments);
+int __wprintf_chk(int flag, const wchar_t *format, ...);
+int __fwprintf_chk(FILE *stream, int flag, const wchar_t *format, ...);
+int __vwprintf_chk(int flag, const wchar_t *format, va_list arguments);
+int __vfwprintf_chk(FILE *stream, int flag, const wchar_t *format, va_list arguments);
+/* putc as old headers have it; and what putc_unlocked calls when a stream's buffer is full. */
+int _IO_putc(int c, FILE *stream);
+int __overflow(FILE *stream, int c);
 
 #endif

@@ -11,6 +11,8 @@
  *              return result;
  *          }
  *
+ *      A hook that only annotations need goes behind a gate, and is nothing but a jump without them (gate.h).
+ *
  *   4. Decide nothing in it. What a call means for contexts is a rule of flow, and lives in shim/.
  *
  * A row without a body does not link, a body without a row does not compile, nor does one whose

@@ -1,18 +1,22 @@
 /* Sockets: F7 (accept), F8 (connect), and the birth of their descriptors (H6). */
+#include "../shim/annotate.h"
 #include "hook.h"
 
 HOOK(int, socket, (int domain, int type, int protocol))
 {
     int fd = REAL(socket)(domain, type, protocol);
     rules_fd_created(fd);
+    annotate_born(fd);
     return fd;
 }
 
 HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]))
 {
     int result = REAL(socketpair)(domain, type, protocol, fds);
-    rules_fd_created(result == 0 ? fds[0] : -1);
-    rules_fd_created(result == 0 ? fds[1] : -1);
+    for (int i = 0; result == 0 && i < 2; i++) {
+        rules_fd_created(fds[i]);
+        annotate_born(fds[i]);
+    }
     return result;
 }
 
@@ -29,6 +33,7 @@ HOOK(int, accept, (int listener, __SOCKADDR_ARG address, socklen_t *address_size
     rules_accept_begin(listener, HERE);
     int fd = REAL(accept)(listener, address, address_size);
     rules_accept_end(fd);
+    annotate_born(fd);
     return fd;
 }
 
@@ -37,6 +42,7 @@ HOOK(int, accept4, (int listener, __SOCKADDR_ARG address, socklen_t *address_siz
     rules_accept_begin(listener, HERE);
     int fd = REAL(accept4)(listener, address, address_size, flags);
     rules_accept_end(fd);
+    annotate_born(fd);
     return fd;
 }
 

@@ -1,4 +1,7 @@
-/* Bytes that go out: F3, F7, F8, E4. */
+/* Bytes that go out: F3, F7, F8, E4; to a log with their context in front (annotate.h), which is looked up
+ * after they have been adopted. */
+#include "../ctxstore/kernel.h"
+#include "../shim/annotate.h"
 #include "hook.h"
 
 #include <limits.h>
@@ -18,10 +21,43 @@ static const void *vector_first(const struct iovec *buffers, long result) {
                                                                                       : NULL;
 }
 
+/* --- the real calls, as an annotated one makes them ---------------------------------------------------- */
+
+static ssize_t go_write(const struct annotate_call *call, const struct iovec *buffers, int count) {
+    (void)count;
+    return REAL(write)(call->fd, buffers->iov_base, buffers->iov_len);
+}
+
+static ssize_t go_writev(const struct annotate_call *call, const struct iovec *buffers, int count) {
+    return REAL(writev)(call->fd, buffers, count);
+}
+
+static ssize_t go_send(const struct annotate_call *call, const struct iovec *buffers, int count) {
+    (void)count;
+    return REAL(send)(call->fd, buffers->iov_base, buffers->iov_len, call->flags);
+}
+
+static ssize_t go_sendto(const struct annotate_call *call, const struct iovec *buffers, int count) {
+    (void)count;
+    return REAL(sendto)(call->fd, buffers->iov_base, buffers->iov_len, call->flags,
+                        *(const __CONST_SOCKADDR_ARG *)call->address, call->address_size);
+}
+
+static ssize_t go_sendmsg(const struct annotate_call *call, const struct iovec *buffers, int count) {
+    struct msghdr message = call->message != NULL ? *call->message : (struct msghdr){0};
+    message.msg_iov = (struct iovec *)(uintptr_t)buffers;
+    message.msg_iovlen = (size_t)count;
+    return REAL(sendmsg)(call->fd, &message, call->flags);
+}
+
+/* --- the hooks ----------------------------------------------------------------------------------------- */
+
 HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
 {
     struct passage passage = rules_write_begin(fd, HERE);
-    ssize_t result = REAL(write)(fd, buffer, size);
+    struct annotate_call call = {.go = go_write, .fd = fd};
+    ssize_t result =
+        annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size)) : REAL(write)(fd, buffer, size);
     rules_write_end(&passage, result, size, buffer);
     return result;
 }
@@ -29,7 +65,9 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
 HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count))
 {
     struct passage passage = rules_write_begin(fd, HERE);
-    ssize_t result = REAL(writev)(fd, buffers, count);
+    struct annotate_call call = {.go = go_writev, .fd = fd, .vector = true};
+    ssize_t result =
+        annotate_wants(fd) ? annotate_write(&call, buffers, count) : REAL(writev)(fd, buffers, count);
     if (passage.file != NULL)
         rules_write_end(&passage, result, vector_size(buffers, (size_t)count, result),
                         vector_first(buffers, result));
@@ -39,7 +77,9 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count))
 HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
 {
     struct passage passage = rules_write_begin(fd, HERE);
-    ssize_t result = REAL(send)(fd, buffer, size, flags);
+    struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
+    ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
+                                        : REAL(send)(fd, buffer, size, flags);
     rules_write_end(&passage, result, size, NULL);
     return result;
 }
@@ -49,15 +89,29 @@ HOOK(ssize_t, sendto,
       socklen_t address_size))
 {
     struct passage passage = rules_write_begin(fd, HERE);
-    ssize_t result = REAL(sendto)(fd, buffer, size, flags, address, address_size);
+    struct annotate_call call = {
+        .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
+    ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
+                                        : REAL(sendto)(fd, buffer, size, flags, address, address_size);
     rules_write_end(&passage, result, size, NULL);
     return result;
+}
+
+/* A message that cannot be read is the kernel's to refuse. */
+static ssize_t annotated_message(int fd, const struct msghdr *message, int flags) {
+    struct msghdr copy;
+    struct annotate_call call = {
+        .go = go_sendmsg, .fd = fd, .flags = flags, .vector = true, .message = &copy};
+    if (!kernel_peek(&copy, message, sizeof copy) || copy.msg_iovlen > IOV_MAX)
+        return REAL(sendmsg)(fd, message, flags);
+    return annotate_write(&call, copy.msg_iov, (int)copy.msg_iovlen);
 }
 
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
 {
     struct passage passage = rules_write_begin(fd, HERE);
-    ssize_t result = REAL(sendmsg)(fd, message, flags);
+    ssize_t result =
+        annotate_wants(fd) ? annotated_message(fd, message, flags) : REAL(sendmsg)(fd, message, flags);
     if (passage.file != NULL)
         rules_write_end(&passage, result,
                         result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0, NULL);
@@ -72,9 +126,11 @@ HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags
     return result;
 }
 
+/* Bytes that nobody looks at: no log. */
 HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
 {
     struct passage passage = rules_write_begin(to, HERE);
+    annotate_ends(to);
     ssize_t result = REAL(sendfile)(to, from, offset, size);
     rules_write_end(&passage, result, size, NULL);
     return result;
@@ -83,6 +139,7 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
 HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
 {
     struct passage passage = rules_write_begin(to, HERE);
+    annotate_ends(to);
     ssize_t result = REAL(sendfile64)(to, from, offset, size);
     rules_write_end(&passage, result, size, NULL);
     return result;

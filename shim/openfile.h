@@ -12,7 +12,8 @@
  *                FILE_PLAIN may once become something else (listen, connect)
  *   flags, requests, waited   plain facts about a connection, atomic and unordered: one thread works on
  *                a connection at a time, and a lost update among two that do not costs certainty only
- *   interests    the interest lock (interest.h) */
+ *   interests    the interest lock (interest.h)
+ *   torn         as flags: two writers of one log at the same moment may lose it */
 #ifndef SHIM_OPENFILE_H
 #define SHIM_OPENFILE_H
 
@@ -38,6 +39,7 @@ enum file_flag {
     FILE_PUBLISHES = 1 << 5, /* E4: is written to without having asked */
     FILE_ANNOTATED = 1 << 6, /* a log: lines get their context in front */
     FILE_MIDLINE = 1 << 7,   /* ... and the last one was not ended yet */
+    FILE_SPARED = 1 << 8,    /* no log after all: never annotated again */
 };
 
 struct interest;
@@ -59,6 +61,7 @@ struct open_file {
         struct interest_set *set; /* of an epoll */
     };
     struct interest *interests; /* where it is registered */
+    _Atomic uint64_t torn;      /* an annotation that a short write cut: annotate_text.c */
 };
 
 enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_CHUNKS = 1 << (31 - SLOT_BITS) };

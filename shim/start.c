@@ -4,6 +4,7 @@
  * runs with somebody's raised rights), then the main thread, and last the word that lets hooks work. */
 #include "../ctxstore/kernel.h"
 #include "../hooks/bind.h"
+#include "annotate.h"
 #include "options.h"
 #include "process.h"
 #include "say.h"
@@ -58,6 +59,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     hooks_bind();
     bool trusted = getauxval(AT_SECURE) == 0;
     options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS") : NULL, warn_unknown);
+    annotate_start();
+    hooks_gates(annotate_on);
     if (!process_start()) {
         say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
         return;
