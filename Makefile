@@ -1,6 +1,9 @@
 # libctxshim. `make` builds, `make demo` shows it at work, `make test` passes the tests; the last two install
 # what they miss from Debian's packages (as root or with sudo). `make help` lists the rest.
 
+# The tests' last line is their sum, and nothing comes after it.
+MAKEFLAGS += --no-print-directory
+
 VERSION := 0.1.0
 BUILD ?= build
 CC = gcc
@@ -24,12 +27,14 @@ help:
 # initial-exec: no allocation behind a TLS access. nodelete, initfirst: never unloaded, ready before others.
 SHIM_SOURCES := $(wildcard ctxstore/*.c shim/*.c hooks/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
-SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -fno-builtin -U_FORTIFY_SOURCE
+SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -U_FORTIFY_SOURCE
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,now \
 	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,libctxshim.so.0 -Wl,--as-needed
 
-# Its cleanup handler must be libc's own kind: the other one needs a personality routine from libgcc_s.
-$(BUILD)/hooks/thread.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
+# What is interposed is defined by its own name, and called by it.
+$(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
+# Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
+$(BUILD)/hooks/thread.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
 $(BUILD)/libctxshim.so: $(SHIM_OBJECTS) shim/ctxshim.map
 	$(CC) $(SHIM_LINK) -o $@ $(SHIM_OBJECTS) $(LDFLAGS)

@@ -73,14 +73,14 @@ clean_up() {
     exit "$status"
 }
 
-# start LOG OPTIONS PROGRAM [ARGUMENT...]: in the background, stderr to LOG, under the witness and the shim.
-# Leaves the pid in $server. OPTIONS: more options for the shim, each begun by ':'.
+# start LOG [OPTION...] -- PROGRAM [ARGUMENT...]: in the background, stderr to LOG, by `ctxshim run` with these
+# options. The library is in LD_PRELOAD already, behind the witness, so the command leaves that as it is.
+# Leaves the pid, which is the program's, in $server.
 start() {
     log=$1
-    more=$2
-    shift 2
-    env LD_PRELOAD="$tools/libwitness.so $SHIM" WITNESS_DIR="$work/records" \
-        CTXSHIM_OPTIONS="dispatch=$DISPATCH$more" "$@" >"$work/stdout" 2>"$log" </dev/null &
+    shift
+    LD_PRELOAD="$tools/libwitness.so $SHIM" WITNESS_DIR="$work/records" \
+        "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
     server=$!
     started="$server $started"
 }
@@ -128,7 +128,7 @@ verdict() {
 BUILD=$(absolute "$BUILD")
 SHIM=$(absolute "$SHIM")
 tools=$BUILD/tests
-for need in "$tools/libwitness.so" "$tools/load" "$tools/judge" "$SHIM"; do
+for need in "$tools/libwitness.so" "$tools/load" "$tools/judge" "$BUILD/ctxshim" "$SHIM"; do
     [ -e "$need" ] || no_verdict "$need is not built"
 done
 work=$(mktemp -d)

@@ -4,6 +4,7 @@
 # Each request's marker must be seen in the proxy when it reads from the client, writes to the back-end, reads from
 # it, writes to the client and logs; in the back-end when it reads, writes and logs. Options: see lib.sh.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 nginx=$(PATH="$PATH:/usr/sbin:/sbin" command -v nginx) || no_verdict "nginx is not installed"
@@ -42,11 +43,12 @@ END
 }
 
 run_nginx() {
-    start "$work/$1/stderr" "$options" "$nginx" -p "$work/$1" -c "$work/$1/nginx.conf" -e "$work/$1/error.log"
+    name=$1
+    set -- -- "$nginx" -p "$work/$name" -c "$work/$name/nginx.conf" -e "$work/$name/error.log"
+    [ "$ANNOTATE" != 1 ] || set -- --annotate='*.log' --annotate-pid "$@"
+    start "$work/$name/stderr" "$@"
 }
 
-options=
-[ "$ANNOTATE" != 1 ] || options=':annotate="*.log":annotate_pid=1'
 back_port=$(free_port)
 front_port=$(free_port)
 
