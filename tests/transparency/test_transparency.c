@@ -1,0 +1,293 @@
+/* Unmodified programs behave under the shim as without it, and the preloaded object is what it claims to be.
+ *
+ * Strategy: a shell script is run plain and under the shim, each in an empty directory of its own with the
+ * same name; stdout, stderr and exit status must be equal. To be run from the root of the tree. */
+#include <criterion/criterion.h>
+#include <glib.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { SECONDS = 60 };
+
+struct outcome {
+    char *out, *err;
+    int status;
+};
+
+static char *library(void) {
+    char *path = realpath(BUILD "/libctxshim.so", NULL);
+    cr_assert(path != NULL, "no " BUILD "/libctxshim.so");
+    return path;
+}
+
+/* Runs it with bash in a fresh directory. `ctx` is put before what is to be preloaded. */
+static struct outcome run(const char *script, const char *options, bool preload) {
+    static const char frame[] = "dir=$(mktemp -d) || exit 99; cd \"$dir\" || exit 99; trap 'rm -rf \"$dir\"' "
+                                "EXIT; mkdir w && cd w || exit 99\n"
+                                "HOME=$dir; export HOME; port() { python3 -c 'import socket; s = "
+                                "socket.socket(); s.bind((\"127.0.0.1\", 0));"
+                                " print(s.getsockname()[1])'; }\n";
+    struct outcome outcome;
+    char *path = library();
+    char *ctx = preload ? g_strdup_printf("ctx() { LD_PRELOAD=%s CTXSHIM_OPTIONS=%s \"$@\"; }\n"
+                                          "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
+                                          path, options)
+                        : g_strdup("ctx() { \"$@\"; }\n");
+    char *text = g_strconcat(ctx, frame, script, NULL);
+    char limit[16];
+    g_snprintf(limit, sizeof limit, "%d", SECONDS);
+    char *arguments[] = {"timeout", "-s", "KILL", limit, "bash", "-c", text, NULL};
+    GError *error = NULL;
+    cr_assert(g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &outcome.out, &outcome.err,
+                           &outcome.status, &error),
+              "%s", error != NULL ? error->message : "");
+    free(path);
+    g_free(ctx);
+    g_free(text);
+    return outcome;
+}
+
+static void expect_same(const char *script, const char *must_say) {
+    static const char *const options[] = {"", "dispatch=exact"};
+    struct outcome plain = run(script, "", false);
+    cr_assert(WIFEXITED(plain.status), "killed without the shim");
+    cr_assert(strstr(plain.out, must_say) != NULL, "the script does not do its work without the shim: %s%s",
+              plain.out, plain.err);
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        struct outcome shimmed = run(script, options[i], true);
+        cr_expect_str_eq(shimmed.out, plain.out, "options '%s': stdout is\n%s\nand was\n%s", options[i],
+                         shimmed.out, plain.out);
+        cr_expect_str_eq(shimmed.err, plain.err, "options '%s': stderr is\n%s\nand was\n%s", options[i],
+                         shimmed.err, plain.err);
+        cr_expect_eq(shimmed.status, plain.status, "options '%s': status %d, was %d", options[i],
+                     shimmed.status, plain.status);
+    }
+}
+
+TestSuite(programs, .timeout = 250);
+
+Test(programs, redis) {
+    expect_same(
+        "ctx redis-server --port 0 --unixsocket $PWD/s --save '' --appendonly no --daemonize no >log 2>&1 "
+        "&\n"
+        "server=$!; for i in $(seq 100); do [ -S s ] && break; sleep 0.05; done\n"
+        "for i in $(seq 20); do ctx redis-cli -s s set key$i value$i; ctx redis-cli -s s get key$i; done\n"
+        "printf 'INCR n\\nINCR n\\nLPUSH l a b c\\nLRANGE l 0 -1\\nbad\\nSUBSCRIBE\\n' | ctx redis-cli -s "
+        "s\n"
+        "ctx redis-benchmark -s s -q -n 2000 -c 20 -t set,get >/dev/null 2>&1; echo bench $?\n"
+        "ctx redis-cli -s s shutdown nosave; wait $server; echo server $?; ls\n",
+        "value20");
+}
+
+Test(programs, curl) {
+    expect_same(
+        "head -c 3000000 /dev/zero | tr '\\0' x >big; seq 100000 >>big; P=$(port)\n"
+        "ctx python3 -m http.server --bind 127.0.0.1 $P >/dev/null 2>&1 & server=$!\n"
+        "for i in $(seq 100); do curl -s -o /dev/null http://127.0.0.1:$P/ && break; sleep 0.05; done\n"
+        "ctx curl -s http://127.0.0.1:$P/big -o got; echo $?; cmp big got && echo the same\n"
+        "ctx curl -s -f http://127.0.0.1:$P/missing; echo $?\n"
+        "ctx curl -s -o /dev/null -w '%{http_code} %{size_download}\\n' http://127.0.0.1:$P/big\n"
+        "kill $server; wait $server; echo server $?; ctx curl -s http://127.0.0.1:$P/; echo $?\n",
+        "the same");
+}
+
+Test(programs, python_asyncio) {
+    expect_same(
+        "cat >echo.py <<'END'\n"
+        "import asyncio, subprocess, sys\n"
+        "async def serve(reader, writer):\n"
+        "    while data := await reader.readline():\n"
+        "        await asyncio.sleep(0)\n"
+        "        writer.write(data.upper())\n"
+        "        await writer.drain()\n"
+        "    writer.close()\n"
+        "async def client(port, n):\n"
+        "    reader, writer = await asyncio.open_connection('127.0.0.1', port)\n"
+        "    got = []\n"
+        "    for i in range(20):\n"
+        "        writer.write(f'client {n} line {i}\\n'.encode())\n"
+        "        got.append((await asyncio.wait_for(reader.readline(), 10)).decode())\n"
+        "    writer.close()\n"
+        "    return got\n"
+        "async def main():\n"
+        "    server = await asyncio.start_server(serve, '127.0.0.1', 0)\n"
+        "    port = server.sockets[0].getsockname()[1]\n"
+        "    for got in await asyncio.gather(*(client(port, n) for n in range(30))):\n"
+        "        sys.stdout.writelines(got)\n"
+        "    child = await asyncio.create_subprocess_exec('echo', 'child', stdout=asyncio.subprocess.PIPE)\n"
+        "    print(await child.communicate(), child.returncode)\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    print(await loop.run_in_executor(None, lambda: subprocess.run(['sh', '-c', 'exit "
+        "3']).returncode))\n"
+        "    server.close()\n"
+        "asyncio.run(main())\n"
+        "END\n"
+        "ctx python3 echo.py; echo $?\n",
+        "CLIENT 29 LINE 19");
+}
+
+Test(programs, gcc) {
+    expect_same("printf '#include <stdio.h>\\nint main(void) { printf(\"hello\\\\n\"); return 7; }\\n' >a.c\n"
+                "gcc -O2 -g -c a.c -o expected.o\n"
+                "ctx gcc -O2 -g -c a.c -o a.o; echo $?; cmp expected.o a.o && echo the same object\n"
+                "ctx gcc a.o -o a && ctx ./a; echo $?; ctx gcc -c missing.c; echo $?\n"
+                "echo 'int x = ;' >b.c; ctx gcc -c b.c; echo $?; ls\n",
+                "the same object");
+}
+
+Test(programs, git) {
+    expect_same(
+        "export GIT_AUTHOR_DATE=2000-01-01T00:00:00Z GIT_COMMITTER_DATE=2000-01-01T00:00:00Z "
+        "GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b "
+        "GIT_COMMITTER_NAME=a "
+        "GIT_COMMITTER_EMAIL=a@b\n"
+        "ctx git init -q -b main one; cd one; seq 10000 >file; ctx git add file; ctx git commit -qm "
+        "first\n"
+        "seq 5000 >file; echo new >other; ctx git status; ctx git diff --stat; ctx git stash -q; cd ..\n"
+        "ctx git clone -q one two; echo $?; ctx git clone -q file://$PWD/one three; echo $?\n"
+        "cmp one/file three/file && echo cloned; ctx git -C three log --format=%H; ctx git -C two fsck; "
+        "echo $?\n"
+        "ctx git -C two grep -c 99; ctx git clone missing four; echo $?\n",
+        "cloned");
+}
+
+Test(programs, bash) {
+    expect_same(
+        "cat >script <<'END'\n"
+        "set -m\n"
+        "seq 1000 | sort -rn | head -3; echo \"${PIPESTATUS[@]}\"\n"
+        "yes | head -2; echo \"${PIPESTATUS[@]}\"\n"
+        "sleep 0.2 & sleep 0.1 & jobs -r | wc -l; wait; echo waited $?\n"
+        "(exit 5) & wait $!; echo $?; (kill -TERM $BASHPID) & wait $!; echo $?\n"
+        "sleep 10 & kill -STOP %1; sleep 0.1; jobs %1 | grep -c Stopped; kill -KILL %1; wait %1; echo $?\n"
+        "exec 7>file; echo to seven >&7; exec 7>&-; cat file; echo x >&7; echo $?\n"
+        "diff <(seq 3) <(seq 4); coproc cat; echo co >&${COPROC[1]}; read -r line <&${COPROC[0]}; echo "
+        "$line\n"
+        "trap 'echo trapped' USR1; kill -USR1 $$; echo $(ulimit -n >/dev/null && echo sub); cat <<<here\n"
+        "exit 42\n"
+        "END\n"
+        "ctx bash script 2>&1 | sed 's/[0-9]\\{4,\\}/N/g'; echo ${PIPESTATUS[0]}\n",
+        "trapped");
+}
+
+Test(programs, node) {
+    expect_same("cat >http.js <<'END'\n"
+                "const http = require('http'), fs = require('fs'), { execFile } = require('child_process');\n"
+                "const server = http.createServer((q, a) => setTimeout(() => fs.readFile(__filename, () => "
+                "a.end('you asked ' + q.url)), 1));\n"
+                "const agent = new http.Agent({ keepAlive: true, maxSockets: 5 });\n"
+                "const get = (i) => new Promise((ok, no) => http.get({ port: server.address().port, path: "
+                "'/' + i, agent }, (a) => {\n"
+                "  let text = ''; a.on('data', (d) => (text += d)); a.on('end', () => ok(a.statusCode + ' ' "
+                "+ text)); }).on('error', no));\n"
+                "server.listen(0, '127.0.0.1', async () => {\n"
+                "  console.log((await Promise.all([...Array(50).keys()].map(get))).join('\\n'));\n"
+                "  execFile('sh', ['-c', 'echo child; exit 3'], (e, out) => { console.log(e.code, out); "
+                "agent.destroy(); server.close(); process.exitCode = 4; });\n"
+                "});\n"
+                "END\n"
+                "ctx node http.js; echo $?\n",
+                "you asked /49");
+}
+
+/* --- the preloaded object ------------------------------------------------------------------------- */
+
+/* The lines that a command writes; it must succeed. */
+static char **lines_of(const char *command) {
+    char *out = NULL, *err = NULL;
+    int status = -1;
+    const char *arguments[] = {"timeout", "60", "sh", "-c", command, NULL};
+    cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err,
+                           &status, NULL));
+    cr_assert(status == 0, "%s: status %d: %s", command, status, err);
+    return g_strsplit(g_strchomp(out), "\n", -1);
+}
+
+static void expect_same_lines(const char *first, const char *second) {
+    char *a = g_strjoinv("\n", lines_of(first)), *b = g_strjoinv("\n", lines_of(second));
+    cr_expect_str_eq(a, b, "%s\n%s\n\n%s\n%s", first, a, second, b);
+    cr_expect_gt(strlen(a), 0);
+}
+
+TestSuite(object, .timeout = 120);
+
+/* `nm` writes the API's symbols with their version. */
+Test(object, exports_its_hooks_its_api_and_nothing_else) {
+    expect_same_lines("nm -D --defined-only " BUILD "/libctxshim.so | awk '{print $3}' | LC_ALL=C sort",
+                      "{ " BUILD "/ctxshim hooks --names; echo CTXSHIM_1.0; grep -o '\\bctxshim_[a-z_]* *(' "
+                      "shim/ctxshim.h | tr -d ' (' |"
+                      " grep -vE '^ctxshim_header_|^ctxshim_scope' | sort -u | sed 's/$/@@CTXSHIM_1.0/'; } "
+                      "| LC_ALL=C sort -u");
+}
+
+Test(object, hooks_are_unversioned) {
+    expect_same_lines(
+        "nm -D --defined-only " BUILD
+        "/libctxshim.so | awk '{print $3}' | grep -v ctxshim | grep -v CTXSHIM | grep -c @ || true",
+        "echo 0");
+}
+
+Test(object, needs_libc_alone) {
+    expect_same_lines("readelf -dW " BUILD "/libctxshim.so | sed -n 's/.*(NEEDED).*\\[\\(.*\\)\\]/\\1/p'",
+                      "echo libc.so.6");
+}
+
+Test(object, keeps_its_thread_local_storage_small) {
+    char **size = lines_of("readelf -lW " BUILD "/libctxshim.so | awk '$1 == \"TLS\" {print $6}'");
+    unsigned long bytes = strtoul(size[0], NULL, 16);
+    cr_expect(bytes > 0 && bytes < 256, "%lu bytes", bytes);
+}
+
+Test(object, is_loaded_first_and_for_good) {
+    expect_same_lines("readelf -dW " BUILD
+                      "/libctxshim.so | grep -oE 'INITFIRST|NODELETE|BIND_NOW' | sort -u",
+                      "printf 'BIND_NOW\\nINITFIRST\\nNODELETE\\n'");
+    expect_same_lines("readelf -dW " BUILD "/libctxshim.so | grep -c TEXTREL || true", "echo 0");
+}
+
+/* --- hooks.def: a mistake must not build ---------------------------------------------------------- */
+
+/* A copy of what the object is made of, changed by `change`, and built; the build's status goes to stdout,
+ * what it said to the file `said`. */
+static void expect_build(const char *change, bool builds) {
+    char *command = g_strdup_printf("dir=$(mktemp -d) && trap 'rm -rf \"$dir\"' EXIT && cp -r Makefile "
+                                    "ctxstore shim hooks \"$dir\" && cd \"$dir\" && %s &&"
+                                    " { make -s -j2 BUILD=b b/libctxshim.so >said 2>&1 && echo builds || "
+                                    "echo does not build; cat said | tail -5 >&2; }",
+                                    change);
+    char **said = lines_of(command);
+    cr_expect_str_eq(said[0], builds ? "builds" : "does not build", "%s", change);
+    g_free(command);
+    g_strfreev(said);
+}
+
+Test(hooks_def, an_unchanged_copy_builds) {
+    expect_build("true", true);
+}
+
+Test(hooks_def, a_row_without_a_body_does_not_link) {
+    expect_build("echo 'HOOK_ROW(getpid, \"fork\", \"F13\")' >>hooks/hooks.def", false);
+}
+
+Test(hooks_def, a_body_without_a_row_does_not_compile) {
+    expect_build("printf '\\nHOOK(pid_t, getpid, (void))\\n{ return 0; }\\n' >>hooks/fork.c", false);
+}
+
+Test(hooks_def, a_row_with_its_body_builds) {
+    expect_build("echo 'HOOK_ROW(getpid, \"fork\", \"F13\")' >>hooks/hooks.def &&"
+                 " printf '\\nHOOK(pid_t, getpid, (void))\\n{ return REAL(getpid)(); }\\n' >>hooks/fork.c",
+                 true);
+}
+
+Test(hooks_def, a_wrong_signature_does_not_compile) {
+    expect_build("sed -i 's/HOOK(int, listen, (int fd, int backlog))/HOOK(int, listen, (int fd, long "
+                 "backlog))/' hooks/socket.c &&"
+                 " grep -q 'long backlog' hooks/socket.c",
+                 false);
+}
+
+Test(hooks_def, a_name_that_libc_does_not_have_does_not_compile) {
+    expect_build("echo 'HOOK_ROW(no_such_function, \"fork\", \"F13\")' >>hooks/hooks.def", false);
+}
