@@ -38,7 +38,6 @@ void rules_idle(struct here here) {
         return;
     rules_thread_waits(thread, here);
     thread_leave();
-    thread_bury();
 }
 
 void rules_forked(void) {
