@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { LONG_NAME = 255, CACHE_REFILL = 32, CACHE_LIMIT = 64 };
+enum { LONG_NAME = 255, CACHE_REFILL = 32 };
 
 /* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
  * still be at an older one, so they all stay until the node goes. */
@@ -23,50 +23,45 @@ static struct slab nodes = SLAB(sizeof(struct context));
 static _Atomic uint64_t serials = 1;
 enum { SERIAL_RANGE = 1 << 16 };
 
-/* What a thread keeps for itself: a few free nodes and a range of serials. */
-static _Thread_local struct {
-    struct context *free;
-    unsigned count;
-    uint64_t serial, serial_end;
-} cache;
+_Thread_local struct context_cache context_cache;
 
 static struct context *node_take(void) {
-    if (cache.free == NULL) {
-        cache.free = slab_take_chain(&nodes, CACHE_REFILL, &cache.count);
-        if (cache.free == NULL)
+    if (context_cache.free == NULL) {
+        context_cache.free = slab_take_chain(&nodes, CACHE_REFILL, &context_cache.count);
+        if (context_cache.free == NULL)
             return NULL;
     }
-    struct context *node = cache.free;
-    cache.free = node->parent;
-    cache.count--;
+    struct context *node = context_cache.free;
+    context_cache.free = node->parent;
+    context_cache.count--;
     return node;
 }
 
 /* Gives half of the cache back to the slab. */
 static void node_spill(unsigned keep) {
-    struct context *first = cache.free, *last = first;
+    struct context *first = context_cache.free, *last = first;
     unsigned count = 1;
-    for (; cache.count - count > keep; count++)
+    for (; context_cache.count - count > keep; count++)
         last = last->parent;
-    cache.free = last->parent;
-    cache.count -= count;
+    context_cache.free = last->parent;
+    context_cache.count -= count;
     slab_give_chain(&nodes, first, last, count);
 }
 
 static void node_give(struct context *node) {
     atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
-    node->parent = cache.free;
-    cache.free = node;
-    if (++cache.count > CACHE_LIMIT)
-        node_spill(CACHE_LIMIT / 2);
+    node->parent = context_cache.free;
+    context_cache.free = node;
+    if (++context_cache.count > CONTEXT_CACHE_LIMIT)
+        node_spill(CONTEXT_CACHE_LIMIT / 2);
 }
 
 static uint64_t next_serial(void) {
-    if (cache.serial == cache.serial_end) {
-        cache.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
-        cache.serial_end = cache.serial + SERIAL_RANGE;
+    if (context_cache.serial == context_cache.serial_end) {
+        context_cache.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
+        context_cache.serial_end = context_cache.serial + SERIAL_RANGE;
     }
-    return cache.serial++;
+    return context_cache.serial++;
 }
 
 static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {
@@ -154,6 +149,18 @@ struct context *context_retain(struct context *context) {
     if (context != NULL)
         atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
     return context;
+}
+
+void context_retain_many(struct context *context, uint32_t count) {
+    atomic_fetch_add_explicit(&context->references, count, memory_order_relaxed);
+}
+
+void context_release_many(struct context *context, uint32_t count) {
+    if (count == 0)
+        return;
+    if (count > 1)
+        atomic_fetch_sub_explicit(&context->references, count - 1, memory_order_release);
+    context_release(context);
 }
 
 /* Drops one reference; true when it was the last. Who sees 1 is the only holder, and nobody else can
@@ -311,10 +318,10 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
 }
 
 size_t context_live(void) {
-    return nodes.out - cache.count;
+    return nodes.out - context_cache.count;
 }
 
 void context_thread_end(void) {
-    if (cache.free != NULL)
+    if (context_cache.free != NULL)
         node_spill(0);
 }

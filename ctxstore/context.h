@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct values;
 
@@ -33,6 +34,23 @@ enum context_kind {
 };
 
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
+
+/* Copies a short name in at most two overlapping pieces instead of a call. */
+static inline void context_copy_name(char *to, const char *name, size_t length) {
+    if (length >= 16) {
+        memcpy(to, name, 16);
+        memcpy(to + length - 8, name + length - 8, 8);
+    } else if (length >= 8) {
+        memcpy(to, name, 8);
+        memcpy(to + length - 8, name + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, name, 4);
+        memcpy(to + length - 4, name + length - 4, 4);
+    } else {
+        for (size_t i = 0; i < length; i++)
+            to[i] = name[i];
+    }
+}
 
 struct context_name; /* a long name, or the newest of a root's display names */
 
@@ -60,12 +78,58 @@ struct context {
 
 _Static_assert(sizeof(struct context) <= 72, "a context stays small");
 
+/* What a thread keeps for itself, so that making and freeing a node is neither an atomic operation nor a
+ * trip to the allocator: a few free nodes, and a range of serials. Only its thread touches it, and no
+ * signal handler that may have interrupted that. */
+struct context_cache {
+    struct context *free;
+    uint32_t count;
+    uint64_t serial, serial_end;
+};
+extern _Thread_local struct context_cache context_cache;
+enum { CONTEXT_CACHE_LIMIT = 64 };
+
+/* The two halves of the usual push and pop, inline: an operation of a short name, made from the cache
+ * (NULL: not that simple, use context_operation), and given back to it. */
+static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
+                                                      uint64_t flow) {
+    struct context *node = context_cache.free;
+    if (node == NULL || context_cache.serial == context_cache.serial_end || length > CONTEXT_NAME_INLINE)
+        return NULL;
+    context_cache.free = node->parent;
+    context_cache.count--;
+    node->parent = parent;
+    node->kind = CONTEXT_OPERATION;
+    node->scoped = 0;
+    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    node->name_length = (uint8_t)length;
+    node->values = parent != NULL ? parent->values : NULL;
+    node->flow = flow;
+    context_copy_name(node->text, name, length);
+    atomic_store_explicit(&node->references, 1, memory_order_relaxed);
+    atomic_store_explicit(&node->serial, context_cache.serial++, memory_order_release);
+    return node;
+}
+/* False: the cache is full, use context_discard. */
+static inline bool context_discard_quick(struct context *node) {
+    if (context_cache.count == CONTEXT_CACHE_LIMIT)
+        return false;
+    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    node->parent = context_cache.free;
+    context_cache.free = node;
+    context_cache.count++;
+    return true;
+}
+
 /* Takes one more reference; returns its argument. NULL is allowed. Async-signal-safe. */
 struct context *context_retain(struct context *context);
 /* Gives one reference back. NULL is allowed. Values that die with it wait in the caller's graveyard
  * (key.h). Not async-signal-safe. */
 void context_release(struct context *context);
 
+/* Adds or gives back several references at once. */
+void context_retain_many(struct context *context, uint32_t count);
+void context_release_many(struct context *context, uint32_t count);
 /* Frees a node whose one reference is the caller's, and hands its reference to the parent to the caller. */
 void context_discard(struct context *context);
 

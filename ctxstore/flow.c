@@ -32,26 +32,66 @@ static void report(enum scope_fault fault, const struct context *node) {
 
 void flow_begin(struct flow *flow, struct context *start) {
     flow->current = start;
+    flow->stash = (struct stash){0};
     flow->detours = NULL;
     flow->detour_count = 0;
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
 }
 
-void flow_become(struct flow *flow, struct context *context, bool switched) {
+/* Makes `context` current, consuming the reference; returns the one to what was before. */
+static struct context *flow_swap(struct flow *flow, struct context *context, bool switched) {
     struct context *before = flow->current;
     flow->current = context;
     if (before != context && watch_any())
         watch_notify(before != NULL ? before->values : NULL, context != NULL ? context->values : NULL,
                      switched);
-    context_release(before);
+    return before;
+}
+
+void flow_become(struct flow *flow, struct context *context, bool switched) {
+    flow_release(flow, flow_swap(flow, context, switched));
 }
 
 bool flow_suppressed(const struct flow *flow) {
     return flow->detours != NULL && flow->detours->kind == DETOUR_SUPPRESS;
 }
 
-struct context *flow_capture(const struct flow *flow) {
-    return flow_suppressed(flow) ? NULL : context_retain(flow->current);
+enum { STASH_SIZE = 1 << 10, STASH_MOST = 1 << 16 };
+
+void flow_unstash(struct flow *flow) {
+    struct stash stash = flow->stash;
+    flow->stash = (struct stash){0};
+    if (stash.context != NULL)
+        context_release_many(stash.context, stash.count);
+}
+
+/* Another reference to `context`, which the flow is sure to hold. */
+static struct context *flow_retain(struct flow *flow, struct context *context) {
+    if (context == NULL)
+        return NULL;
+    if (flow->stash.context != context) {
+        flow_unstash(flow);
+        context_retain_many(context, STASH_SIZE);
+        flow->stash = (struct stash){context, STASH_SIZE};
+    } else if (flow->stash.count == 0) {
+        context_retain_many(context, STASH_SIZE);
+        flow->stash.count = STASH_SIZE;
+    }
+    flow->stash.count--;
+    return context;
+}
+
+struct context *flow_capture(struct flow *flow) {
+    return flow_suppressed(flow) ? NULL : flow_retain(flow, flow->current);
+}
+
+void flow_release(struct flow *flow, struct context *context) {
+    if (context == NULL)
+        return;
+    if (context == flow->stash.context && flow->stash.count < STASH_MOST)
+        flow->stash.count++;
+    else
+        context_release(context);
 }
 
 /* --- opening ------------------------------------------------------------------------------------- */
@@ -68,8 +108,8 @@ static void flow_deepen(struct flow *flow, struct context *node, const struct va
         watch_notify(before, node->values, false);
 }
 
-struct scope flow_push(struct flow *flow, const char *operation, int *error) {
-    struct context *node = context_operation(flow->current, operation, strlen(operation), flow->serial);
+struct scope flow_push(struct flow *flow, const char *operation, size_t length, int *error) {
+    struct context *node = context_operation(flow->current, operation, length, flow->serial);
     if (node == NULL) {
         *error = ENOMEM;
         return (struct scope){0};
@@ -78,20 +118,21 @@ struct scope flow_push(struct flow *flow, const char *operation, int *error) {
     return scope_of(flow, node);
 }
 
-static struct detour *detour_open(struct flow *flow, enum detour_kind kind, int *error) {
+/* Opens one around `inside` (consuming the reference, but on failure), which becomes current. */
+static struct detour *detour_open(struct flow *flow, enum detour_kind kind, struct context *inside, int *error) {
     struct detour *detour = slab_take(&detour_slab);
     if (detour == NULL) {
         *error = ENOMEM;
         return NULL;
     }
     detour->outer = flow->detours;
-    detour->before = context_retain(flow->current);
     detour->kind = kind;
     detour->root = 0;
     uint64_t serial = atomic_fetch_add_explicit(&detour_serials, 1, memory_order_relaxed) | DETOUR_SERIAL;
     atomic_store_explicit(&detour->serial, serial, memory_order_release);
     flow->detours = detour;
     flow->detour_count++;
+    detour->before = flow_swap(flow, inside, kind == DETOUR_ATTACH);
     return detour;
 }
 
@@ -111,31 +152,34 @@ static struct scope scope_of_detour(const struct flow *flow, struct detour *deto
 }
 
 struct scope flow_root(struct flow *flow, struct context *base, const char *name, int *error) {
-    struct detour *detour = detour_open(flow, DETOUR_ROOT, error);
-    if (detour == NULL)
-        return (struct scope){0};
     struct context *root = context_root(context_retain(base), "", 0, flow->serial);
     if (root == NULL || context_rename(root, name) != 0) {
         context_release(root != NULL ? root : base);
-        context_release(detour_shut(flow));
         *error = ENOMEM;
         return (struct scope){0};
     }
+    struct detour *detour = detour_open(flow, DETOUR_ROOT, root, error);
+    if (detour == NULL) {
+        context_release(root);
+        return (struct scope){0};
+    }
     detour->root = atomic_load_explicit(&root->serial, memory_order_relaxed);
-    flow_become(flow, root, false);
     return scope_of(flow, root);
 }
 
 struct scope flow_attach(struct flow *flow, struct context *context, int *error) {
-    struct detour *detour = detour_open(flow, DETOUR_ATTACH, error);
+    struct context *inside = flow_retain(flow, context);
+    struct detour *detour = detour_open(flow, DETOUR_ATTACH, inside, error);
     if (detour == NULL)
-        return (struct scope){0};
-    flow_become(flow, context_retain(context), true);
-    return scope_of_detour(flow, detour);
+        flow_release(flow, inside);
+    return detour != NULL ? scope_of_detour(flow, detour) : (struct scope){0};
 }
 
 struct scope flow_suppress(struct flow *flow, int *error) {
-    struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, error);
+    struct context *inside = flow_retain(flow, flow->current);
+    struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, inside, error);
+    if (detour == NULL)
+        flow_release(flow, inside);
     return detour != NULL ? scope_of_detour(flow, detour) : (struct scope){0};
 }
 
@@ -218,7 +262,7 @@ static void detour_return(struct flow *flow) {
     if (back)
         flow_become(flow, skip_closed(before), true);
     else
-        context_release(before);
+        flow_release(flow, before);
 }
 
 static int close_detour(struct flow *flow, const struct scope *scope) {
@@ -253,17 +297,25 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
     flow_become(flow, skip_closed(parent), false);
 }
 
-/* The usual close: of the innermost scope, which nobody captured. Its one reference to its parent
- * becomes the flow's: no atomic operation at all. */
+/* Is every reference to the node the flow's own: its current one and the stash? */
+static bool flow_owns(const struct flow *flow, const struct context *node) {
+    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
+    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
+}
+
+/* The usual close that flow_close_quick leaves: of the innermost scope, which was captured, and whose
+ * captures were given back. Its reference to its parent becomes the flow's. */
 static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) || node->kind != CONTEXT_OPERATION)
         return false;
     struct context *parent = node->parent;
-    bool parent_open = parent == NULL || !atomic_load_explicit(&parent->closed, memory_order_relaxed);
-    if (!parent_open || atomic_load_explicit(&node->references, memory_order_acquire) != 1)
+    if ((parent != NULL && atomic_load_explicit(&parent->closed, memory_order_relaxed)) ||
+        !flow_owns(flow, node))
         return false;
     flow->current = parent;
+    if (flow->stash.context == node)
+        flow->stash = (struct stash){0};
     context_discard(node);
     return true;
 }
@@ -326,4 +378,5 @@ void flow_unwind(struct flow *flow, const struct context *floor, unsigned detour
 void flow_end(struct flow *flow) {
     flow_unwind(flow, NULL, 0);
     flow_become(flow, NULL, true);
+    flow_unstash(flow);
 }

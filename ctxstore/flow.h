@@ -9,7 +9,7 @@
  *      current:  conn#3 <- req#2 <- "Save"         detours:  attach(before: "Main 1") -> none
  *
  * A flow belongs to one thread at a time; only that thread calls these, and no signal handler that may
- * have interrupted one of them, but for flow_capture. Source of the model: .NET's ExecutionContext and
+ * have interrupted one of them. Source of the model: .NET's ExecutionContext and
  * AsyncLocal; scopes that know their flow: CPython's contextvars tokens. */
 #ifndef CTXSTORE_FLOW_H
 #define CTXSTORE_FLOW_H
@@ -19,8 +19,18 @@
 
 struct detour;
 
+/* References in stock. Capturing the same context again and again, here and on other threads, would have
+ * them all fight for one count; so a flow takes STASH_SIZE references at once, hands them out and takes
+ * them back without an atomic operation, and returns what is left when it captures another context or
+ * ends. Who releases a reference elsewhere does so on the count, as ever. */
+struct stash {
+    struct context *context; /* NULL: empty */
+    uint32_t count;
+};
+
 struct flow {
     struct context *current; /* a reference; NULL: the empty context */
+    struct stash stash;
     struct detour *detours;  /* innermost first */
     unsigned detour_count;
     uint64_t serial; /* of this flow, for ever */
@@ -51,11 +61,15 @@ void flow_end(struct flow *flow);
 void flow_become(struct flow *flow, struct context *context, bool switched);
 
 /* A new reference to what work started here inherits: the current context, or NULL under suppression. */
-struct context *flow_capture(const struct flow *flow);
+struct context *flow_capture(struct flow *flow);
+/* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
+void flow_release(struct flow *flow, struct context *context);
+/* Returns the stash. */
+void flow_unstash(struct flow *flow);
 bool flow_suppressed(const struct flow *flow);
 
 /* Each opens a scope. On failure {0} with `*error` set to an errno value, and nothing changes. */
-struct scope flow_push(struct flow *flow, const char *operation, int *error);
+struct scope flow_push(struct flow *flow, const char *operation, size_t length, int *error);
 /* A request: derives from `base` (no reference consumed), not from the current context. */
 struct scope flow_root(struct flow *flow, struct context *base, const char *name, int *error);
 struct scope flow_with(struct flow *flow, struct key *key, void *value, int *error);
@@ -64,6 +78,31 @@ struct scope flow_suppress(struct flow *flow, int *error);
 
 /* For the rest of the flow. 0; 1 when nothing had to change; -1 with `*error`. */
 int flow_set(struct flow *flow, struct key *key, void *value, int *error);
+
+/* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
+ * or nothing: {0} and false mean that flow_push and flow_close have to. */
+static inline struct scope flow_push_quick(struct flow *flow, const char *operation, size_t length) {
+    struct context *node = context_operation_quick(flow->current, operation, length, flow->serial);
+    if (node == NULL)
+        return (struct scope){0};
+    node->scoped = 1;
+    flow->current = node;
+    return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
+}
+static inline bool flow_close_quick(struct flow *flow, const struct scope *scope) {
+    struct context *node = flow->current;
+    if (node == NULL || node != scope->node || node->kind != CONTEXT_OPERATION ||
+        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope->serial ||
+        atomic_load_explicit(&node->references, memory_order_acquire) != 1 ||
+        node->name_length > CONTEXT_NAME_INLINE)
+        return false;
+    struct context *parent = node->parent;
+    if ((parent != NULL && atomic_load_explicit(&parent->closed, memory_order_relaxed)) ||
+        !context_discard_quick(node))
+        return false;
+    flow->current = parent;
+    return true;
+}
 
 /* Closes a scope: 0, or an errno value (EPERM: this flow is not inside it). */
 int flow_close(struct flow *flow, const struct scope *scope);

@@ -4,7 +4,6 @@
 #include "slab.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 
 struct key {
@@ -30,7 +29,7 @@ struct values {
 
 static _Atomic uint64_t key_serials = 1;
 static struct slab value_slab = SLAB(sizeof(struct value));
-static _Thread_local struct value *graveyard;
+_Thread_local struct value *graveyard;
 
 static size_t key_size(size_t name_length) {
     return sizeof(struct key) + name_length + 1;
@@ -97,10 +96,6 @@ void graveyard_bury(void) {
         value->key->destroy(value->data);
         value_free(value);
     }
-}
-
-bool graveyard_empty(void) {
-    return graveyard == NULL;
 }
 
 void graveyard_forget(void) {
@@ -216,7 +211,7 @@ static struct watch {
     void *arg;
 } watches[WATCHES];
 static struct lock watch_lock;
-static _Atomic uint32_t watch_count;
+_Atomic uint32_t watch_count;
 
 int watch_add(struct key *key, void (*changed)(void *before, void *after, int switched, void *arg),
               void *arg) {
@@ -256,10 +251,6 @@ int watch_remove(const struct key *key, const void *arg) {
 
 void watch_remove_all(const struct key *key) {
     watches_clear(key, NULL, true);
-}
-
-bool watch_any(void) {
-    return atomic_load_explicit(&watch_count, memory_order_relaxed) != 0;
 }
 
 void (*watch_begin)(void), (*watch_end)(void);

@@ -10,6 +10,7 @@
 #ifndef CTXSTORE_KEY_H
 #define CTXSTORE_KEY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,17 +41,24 @@ void values_release(struct values *values);
 
 /* Destroys what this thread has dropped. Runs the program's code: nothing of ours may be held. */
 void graveyard_bury(void);
-bool graveyard_empty(void);
+/* This thread's, newest first. Only its thread looks at it. */
+extern _Thread_local struct value *graveyard;
+static inline bool graveyard_empty(void) {
+    return graveyard == NULL;
+}
 /* In a fork child: what the copied thread had dropped is the parent's to destroy. */
 void graveyard_forget(void);
 
 /* Who wants to know of a key's changes (ctxshim_on_change). */
+extern _Atomic uint32_t watch_count;
 int watch_add(struct key *key, void (*changed)(void *before, void *after, int switched, void *arg),
               void *arg);
 int watch_remove(const struct key *key, const void *arg);
 void watch_remove_all(const struct key *key);
 /* Is anybody watching any key? One load. */
-bool watch_any(void);
+static inline bool watch_any(void) {
+    return atomic_load_explicit(&watch_count, memory_order_relaxed) != 0;
+}
 /* Called around each round of notices, since the program's code runs then. May be NULL. */
 extern void (*watch_begin)(void), (*watch_end)(void);
 /* Tells the watchers of each key that differs between two maps. Runs the program's code. */

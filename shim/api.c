@@ -45,27 +45,51 @@ static ctxshim_scope opened(struct scope scope, int error) {
     return public_scope(scope);
 }
 
-ctxshim_scope ctxshim_push(const char *operation) {
+/* Whatever is not the usual push. */
+static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation) {
     struct thread *thread = operation != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL) {
-        struct scope scope = flow_push(&thread->flow, operation, &error);
+        struct scope scope = flow_push(&thread->flow, operation, strlen(operation), &error);
         return opened(scope, error);
     }
     (void)failed(operation == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
 
-int ctxshim_pop(ctxshim_scope *scope) {
-    if (scope == NULL)
-        return failed(EINVAL);
+/* A thread with nothing to bury and nobody inside the guard, which it takes; else NULL. */
+static inline struct thread *enter_quick(void) {
+    return graveyard_empty() && thread_self != NULL ? thread_enter() : NULL;
+}
+
+ctxshim_scope ctxshim_push(const char *operation) {
+    struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    if (thread == NULL)
+        return push_slow(operation);
+    struct scope scope = flow_push_quick(&thread->flow, operation, strlen(operation));
+    thread_leave();
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation);
+}
+
+static __attribute__((noinline)) int pop_slow(const struct scope *scope) {
     struct thread *thread = scope->node != NULL ? enter() : NULL;
     if (thread == NULL)
         return 0;
-    struct scope named = {scope->node, scope->serial, scope->flow};
-    int error = flow_close(&thread->flow, &named);
+    int error = flow_close(&thread->flow, scope);
     leave();
     return failed(error);
+}
+
+int ctxshim_pop(ctxshim_scope *scope) {
+    if (scope == NULL)
+        return failed(EINVAL);
+    struct scope named = {scope->node, scope->serial, scope->flow};
+    struct thread *thread = enter_quick();
+    if (thread == NULL)
+        return pop_slow(&named);
+    bool closed = flow_close_quick(&thread->flow, &named);
+    thread_leave();
+    return closed ? 0 : pop_slow(&named);
 }
 
 ctxshim_scope ctxshim_root(const char *name) {
@@ -159,9 +183,16 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a fork child that has not been looked at yet the thread's record is a true copy: reading is safe. */
+/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
 ctxshim_context *ctxshim_capture(void) {
-    return thread_self != NULL ? (ctxshim_context *)flow_capture(&thread_self->flow) : NULL;
+    struct thread *thread = thread_enter();
+    if (thread == NULL) {
+        bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
+        return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;
+    }
+    struct context *context = flow_capture(&thread->flow);
+    thread_leave();
+    return (ctxshim_context *)context;
 }
 
 ctxshim_context *ctxshim_retain(ctxshim_context *context) {
@@ -172,7 +203,7 @@ void ctxshim_release(ctxshim_context *context) {
     struct thread *thread = context != NULL ? enter() : NULL;
     if (thread == NULL)
         return;
-    context_release(inner(context));
+    flow_release(&thread->flow, inner(context));
     leave();
 }
 

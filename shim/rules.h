@@ -112,6 +112,14 @@ void rules_contradicted(struct thread *thread);
 struct context *rules_thread_capture(struct here here);
 /* F1: the thread is about to wait here; the second time at the same place its start context is over. */
 void rules_thread_waits(struct thread *thread, struct here here);
+/* The thread is about to wait for another one: only F1 cares. Nothing is destroyed here, since who waits on
+ * a condition variable holds a mutex, which a destroy function may want. */
+void rules_idle(struct here here);
+static inline void rules_idle_begin(struct here here) {
+    frame_settle(here);
+    if (thread_self != NULL && thread_self->inherited)
+        rules_idle(here);
+}
 void rules_forked(void);
 
 /* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */

@@ -33,8 +33,10 @@ void rules_fd_closed(int fd, struct open_file *file, bool still_open) {
         file_put_back(fd, file);
     else
         file_drop(file);
-    if (thread != NULL)
-        thread_leave();
+    if (thread == NULL)
+        return;
+    file_drop_deferred();
+    thread_leave();
 }
 
 void rules_fd_range_closing(unsigned first, unsigned last) {

@@ -32,6 +32,14 @@ void rules_thread_waits(struct thread *thread, struct here here) {
     thread->inherited = false;
 }
 
+void rules_idle(struct here here) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    rules_thread_waits(thread, here);
+    thread_leave();
+}
+
 void rules_forked(void) {
     root_forked();
 }

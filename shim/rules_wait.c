@@ -160,6 +160,7 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
                          .loop = loop_of(thread, file, here),
                          .max_events = max_events,
                          .poll = poll};
+    file_drop_deferred();
     end_answered(thread);
     if (!poll)
         frame_end_for_wait(thread, here);

@@ -23,9 +23,9 @@ static uint32_t since_sweep;
 _Thread_local struct thread *thread_self;
 _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 
-/* Who is inside the guard: 0 nobody, else the stack address where it was taken. A handler that leaves
- * by siglongjmp never gives it back; a later entry from a shallower address shows that. */
-static _Thread_local uintptr_t guard;
+/* A handler that leaves by siglongjmp never gives the guard back; a later entry from a shallower address
+ * shows that. */
+_Thread_local uintptr_t thread_guard;
 static _Thread_local bool ended;
 
 static void list_add(struct thread *thread) {
@@ -72,6 +72,7 @@ static void sweep(void) {
     if (gone == NULL)
         return;
     frame_end_all(gone);
+    flow_unstash(&gone->flow);
     context_release(gone->flow.current);
     thread_free(gone);
 }
@@ -98,31 +99,22 @@ bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
 
 /* Is the guard held by something that is still on the stack? */
 static bool guard_holds(uintptr_t here) {
-    if (guard == 0)
+    if (thread_guard == 0)
         return false;
     bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
-                      thread_on_own_stack(thread_self, guard);
-    return !comparable || here <= guard;
+                      thread_on_own_stack(thread_self, thread_guard);
+    return !comparable || here <= thread_guard;
 }
 
-struct thread *thread_enter(void) {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+struct thread *thread_enter_slow(uintptr_t here) {
     if (ended || guard_holds(here) || !process_check())
         return NULL;
-    guard = here;
+    thread_guard = here;
     atomic_signal_fence(memory_order_seq_cst);
     struct thread *thread = thread_self != NULL ? thread_self : thread_new(NULL);
-    if (thread == NULL) {
+    if (thread == NULL)
         thread_leave();
-        return NULL;
-    }
-    file_drop_deferred();
     return thread;
-}
-
-void thread_leave(void) {
-    atomic_signal_fence(memory_order_seq_cst);
-    guard = 0;
 }
 
 /* The program's code that runs inside a hook may set errno, which is the hooked call's (H12). */
@@ -134,13 +126,13 @@ void thread_pause(void) {
 }
 
 void thread_resume(void) {
-    guard = (uintptr_t)__builtin_frame_address(0);
+    thread_guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     errno = errno_kept;
 }
 
-void thread_bury(void) {
-    if (graveyard_empty() || guard != 0)
+void thread_bury_slow(void) {
+    if (thread_guard != 0)
         return;
     int kept = errno;
     graveyard_bury();
@@ -152,7 +144,7 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
         context_release(start);
         return;
     }
-    guard = (uintptr_t)__builtin_frame_address(0);
+    thread_guard = (uintptr_t)__builtin_frame_address(0);
     struct thread *thread = thread_new(start);
     if (thread != NULL) {
         thread->managed = true;

@@ -84,16 +84,35 @@ extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
 extern _Thread_local uintptr_t frame_limit;
 
+/* Who is inside the guard: 0 nobody, else the stack address where it was taken. */
+extern _Thread_local uintptr_t thread_guard;
+
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
-struct thread *thread_enter(void);
-void thread_leave(void);
+struct thread *thread_enter_slow(uintptr_t here);
+static inline struct thread *thread_enter(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    struct thread *thread = thread_self;
+    if (__builtin_expect(thread == NULL || thread_guard != 0 || !process_check(), 0))
+        return thread_enter_slow(here);
+    thread_guard = here;
+    atomic_signal_fence(memory_order_seq_cst);
+    return thread;
+}
+static inline void thread_leave(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    thread_guard = 0;
+}
 /* Takes the guard off while the program's code runs, from inside it. */
 void thread_pause(void);
 void thread_resume(void);
 
 /* Destroys what this thread's dropped values ask for, where the program's code may run. Outside the guard. */
-void thread_bury(void);
+void thread_bury_slow(void);
+static inline void thread_bury(void) {
+    if (__builtin_expect(!graveyard_empty(), 0))
+        thread_bury_slow();
+}
 
 /* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
  * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
