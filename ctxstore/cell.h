@@ -52,8 +52,9 @@ void mailbox_free(struct mailbox *mailbox);
 uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count);
 /* The call moved `count` (0: nothing, cancel). A ticket that was taken meanwhile is no error. */
 void mailbox_settle(struct mailbox *mailbox, uint64_t ticket, uint64_t count);
-/* Takes what adds up to `count`, in order. */
-struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, uint64_t flow);
+/* Takes what adds up to `count`, in order. `drained`: the carrier is empty now (a counter read as a whole),
+ * so counting starts anew if it had been lost. */
+struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drained, uint64_t flow);
 /* For a carrier whose wake-up is seen but never read: looks at what came since the last peek, and
  * drops what was peeked at before. */
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow);

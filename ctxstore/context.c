@@ -56,12 +56,18 @@ static void node_give(struct context *node) {
         node_spill(CONTEXT_CACHE_LIMIT / 2);
 }
 
-static uint64_t next_serial(void) {
+uint64_t context_next_serial(void) {
     if (context_cache.serial == context_cache.serial_end) {
         context_cache.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
         context_cache.serial_end = context_cache.serial + SERIAL_RANGE;
     }
-    return context_cache.serial++;
+    return context_cache.serial;
+}
+
+static uint64_t next_serial(void) {
+    uint64_t serial = context_next_serial();
+    context_cache.serial++;
+    return serial;
 }
 
 static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {

@@ -130,6 +130,8 @@ void context_release(struct context *context);
 /* Adds or gives back several references at once. */
 void context_retain_many(struct context *context, uint32_t count);
 void context_release_many(struct context *context, uint32_t count);
+/* The serial that this thread's next node will have at least. Not async-signal-safe. */
+uint64_t context_next_serial(void);
 /* Frees a node whose one reference is the caller's, and hands its reference to the parent to the caller. */
 void context_discard(struct context *context);
 

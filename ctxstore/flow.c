@@ -15,6 +15,8 @@ struct detour {
     _Atomic uint64_t serial;
     struct context *before; /* a reference; what the flow goes back to */
     uint64_t root;          /* DETOUR_ROOT: the serial of the root's node */
+    uint64_t number;        /* of this flow's detours */
+    uint64_t since;         /* nodes with a lesser serial were there before */
     enum detour_kind kind;
 };
 
@@ -34,22 +36,36 @@ void flow_begin(struct flow *flow, struct context *start) {
     flow->current = start;
     flow->stash = (struct stash){0};
     flow->detours = NULL;
-    flow->detour_count = 0;
+    flow->detours_opened = 0;
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
+}
+
+static const struct values *values_of(const struct context *context) {
+    return context != NULL ? context->values : NULL;
+}
+
+/* A watcher may set its own key (C32), and so drop what is current: it is held for as long as it is looked
+ * at. `before` is its caller's. */
+static void notify(const struct context *before, struct context *after, bool switched) {
+    if (!watch_any() || values_of(before) == values_of(after))
+        return;
+    context_retain(after);
+    watch_notify(values_of(before), values_of(after), switched);
+    context_release(after);
 }
 
 /* Makes `context` current, consuming the reference; returns the one to what was before. */
 static struct context *flow_swap(struct flow *flow, struct context *context, bool switched) {
     struct context *before = flow->current;
     flow->current = context;
-    if (before != context && watch_any())
-        watch_notify(before != NULL ? before->values : NULL, context != NULL ? context->values : NULL,
-                     switched);
+    notify(before, context, switched);
     return before;
 }
 
 void flow_become(struct flow *flow, struct context *context, bool switched) {
     flow_release(flow, flow_swap(flow, context, switched));
+    if (flow->stash.context != NULL && !context_descends(flow->current, flow->stash.context))
+        flow_unstash(flow); /* a context that was left is not kept alive by what is in stock */
 }
 
 bool flow_suppressed(const struct flow *flow) {
@@ -101,13 +117,6 @@ static struct scope scope_of(const struct flow *flow, struct context *node) {
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
 
-/* The current context's reference went into `node`; the flow now holds the node instead. */
-static void flow_deepen(struct flow *flow, struct context *node, const struct values *before) {
-    flow->current = node;
-    if (node->values != before && watch_any())
-        watch_notify(before, node->values, false);
-}
-
 struct scope flow_push(struct flow *flow, const char *operation, size_t length, int *error) {
     struct context *node = context_operation(flow->current, operation, length, flow->serial);
     if (node == NULL) {
@@ -119,7 +128,8 @@ struct scope flow_push(struct flow *flow, const char *operation, size_t length, 
 }
 
 /* Opens one around `inside` (consuming the reference, but on failure), which becomes current. */
-static struct detour *detour_open(struct flow *flow, enum detour_kind kind, struct context *inside, int *error) {
+static struct detour *detour_open(struct flow *flow, enum detour_kind kind, struct context *inside,
+                                  int *error) {
     struct detour *detour = slab_take(&detour_slab);
     if (detour == NULL) {
         *error = ENOMEM;
@@ -131,7 +141,8 @@ static struct detour *detour_open(struct flow *flow, enum detour_kind kind, stru
     uint64_t serial = atomic_fetch_add_explicit(&detour_serials, 1, memory_order_relaxed) | DETOUR_SERIAL;
     atomic_store_explicit(&detour->serial, serial, memory_order_release);
     flow->detours = detour;
-    flow->detour_count++;
+    detour->number = ++flow->detours_opened;
+    detour->since = context_next_serial();
     detour->before = flow_swap(flow, inside, kind == DETOUR_ATTACH);
     return detour;
 }
@@ -141,7 +152,6 @@ static struct context *detour_shut(struct flow *flow) {
     struct detour *detour = flow->detours;
     struct context *before = detour->before;
     flow->detours = detour->outer;
-    flow->detour_count--;
     atomic_store_explicit(&detour->serial, 0, memory_order_relaxed);
     slab_give(&detour_slab, detour);
     return before;
@@ -163,7 +173,7 @@ struct scope flow_root(struct flow *flow, struct context *base, const char *name
         context_release(root);
         return (struct scope){0};
     }
-    detour->root = atomic_load_explicit(&root->serial, memory_order_relaxed);
+    detour->root = detour->since = atomic_load_explicit(&root->serial, memory_order_relaxed);
     return scope_of(flow, root);
 }
 
@@ -197,14 +207,19 @@ struct scope flow_with(struct flow *flow, struct key *key, void *value, int *err
         *error = ENOMEM;
         return (struct scope){0};
     }
-    flow_deepen(flow, node, before);
-    return scope_of(flow, node);
+    struct scope scope = scope_of(flow, node);
+    flow->current = node;
+    notify(node->parent, node, false);
+    return scope;
 }
 
-/* A value set for the rest of a flow replaces the node of one set so before: setting in a loop does
- * not make the path longer. */
-static struct context *set_parent(struct context *current) {
-    return current != NULL && current->kind == CONTEXT_VALUE && !current->scoped ? current->parent : current;
+/* A value set for the rest of a flow replaces the node of one that this flow set before: setting in a loop
+ * does not make the path longer. */
+static struct context *set_parent(const struct flow *flow) {
+    struct context *current = flow->current;
+    bool own = current != NULL && current->kind == CONTEXT_VALUE && !current->scoped &&
+               current->flow == flow->serial;
+    return own ? current->parent : current;
 }
 
 int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
@@ -213,7 +228,7 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     enum values_change change = values_set(before, key, value, &values);
     if (change == VALUES_SAME)
         return 1;
-    struct context *parent = set_parent(flow->current), *node = NULL;
+    struct context *parent = set_parent(flow), *node = NULL;
     if (change == VALUES_CHANGED)
         node = context_with_values(context_retain(parent), values, flow->serial);
     if (node == NULL) {
@@ -243,26 +258,37 @@ static void leave(struct context *node, enum scope_fault fault) {
         report(fault, node);
 }
 
-/* A context that is gone back to may meanwhile have been left by somebody else. */
-static struct context *skip_closed(struct context *context) {
-    struct context *open = context;
-    while (open != NULL && open->scoped && atomic_load_explicit(&open->closed, memory_order_relaxed))
-        open = open->parent;
-    if (open != context) {
-        context_retain(open);
-        context_release(context);
-    }
-    return open;
+/* Marks what this flow opened since, and left open on its path. */
+static void leave_since(const struct flow *flow, uint64_t since, enum scope_fault fault) {
+    for (struct context *node = flow->current; node != NULL; node = node->parent)
+        if (node->flow == flow->serial && atomic_load_explicit(&node->serial, memory_order_relaxed) >= since)
+            leave(node, fault);
 }
 
-/* Ends the innermost detour and goes back to what was before it. */
+/* The context around the outermost scope that this flow opened since; the current one if there is none. */
+static struct context *around_since(const struct flow *flow, uint64_t since) {
+    struct context *around = flow->current;
+    for (struct context *node = flow->current; node != NULL; node = node->parent)
+        if (node->scoped && node->flow == flow->serial &&
+            atomic_load_explicit(&node->serial, memory_order_relaxed) >= since)
+            around = node->parent;
+    return around;
+}
+
+/* Ends the innermost detour: closes what is open inside, and goes back to what was before it. A suppressed
+ * flow was on no detour: what it set stays, but the scopes inside go. */
 static void detour_return(struct flow *flow) {
-    bool back = flow->detours->kind != DETOUR_SUPPRESS;
+    enum detour_kind kind = flow->detours->kind;
+    uint64_t since = flow->detours->since;
+    struct context *around = kind == DETOUR_SUPPRESS ? around_since(flow, since) : NULL;
+    leave_since(flow, since, SCOPE_OUT_OF_ORDER);
     struct context *before = detour_shut(flow);
-    if (back)
-        flow_become(flow, skip_closed(before), true);
-    else
+    if (kind == DETOUR_SUPPRESS) {
         flow_release(flow, before);
+        before = around != flow->current ? context_retain(around) : NULL;
+    }
+    if (kind != DETOUR_SUPPRESS || around != flow->current)
+        flow_become(flow, before, kind == DETOUR_ATTACH);
 }
 
 static int close_detour(struct flow *flow, const struct scope *scope) {
@@ -284,17 +310,16 @@ static int close_detour(struct flow *flow, const struct scope *scope) {
     return 0;
 }
 
-/* The flow is inside `node`: goes to its parent, or to what was before a root that this flow opened. */
+/* The flow is inside `node`: goes to its parent, or to what was before a root that this flow opened. That
+ * the parent may have been closed by another flow changes nothing for this one, which is still inside. */
 static void close_node(struct flow *flow, struct context *node, uint64_t serial) {
     atomic_store_explicit(&node->closed, 1, memory_order_relaxed);
     for (struct context *inner = flow->current; inner != node; inner = inner->parent)
         leave(inner, SCOPE_OUT_OF_ORDER);
-    if (flow->detours != NULL && flow->detours->kind == DETOUR_ROOT && flow->detours->root == serial) {
+    if (flow->detours != NULL && flow->detours->kind == DETOUR_ROOT && flow->detours->root == serial)
         detour_return(flow);
-        return;
-    }
-    struct context *parent = context_retain(node->parent);
-    flow_become(flow, skip_closed(parent), false);
+    else
+        flow_become(flow, context_retain(node->parent), false);
 }
 
 /* Is every reference to the node the flow's own: its current one and the stash? */
@@ -309,15 +334,22 @@ static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) || node->kind != CONTEXT_OPERATION)
         return false;
-    struct context *parent = node->parent;
-    if ((parent != NULL && atomic_load_explicit(&parent->closed, memory_order_relaxed)) ||
-        !flow_owns(flow, node))
+    if (!flow_owns(flow, node))
         return false;
-    flow->current = parent;
+    flow->current = node->parent;
     if (flow->stash.context == node)
         flow->stash = (struct stash){0};
     context_discard(node);
     return true;
+}
+
+/* The outermost detour that was opened inside the scope, or NULL. */
+static const struct detour *outermost_inside(const struct flow *flow, const struct scope *scope) {
+    const struct detour *found = NULL;
+    for (const struct detour *detour = flow->detours; detour != NULL; detour = detour->outer)
+        if (path_find(detour->before, scope) != NULL)
+            found = detour;
+    return found;
 }
 
 int flow_close(struct flow *flow, const struct scope *scope) {
@@ -325,22 +357,17 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    if (close_innermost(flow, scope))
+    bool inside_detour = flow->detours != NULL && path_find(flow->detours->before, scope) != NULL;
+    if (!inside_detour && close_innermost(flow, scope))
         return 0;
+    while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
+        report(SCOPE_OUT_OF_ORDER, NULL);
+        detour_return(flow);
+    }
     struct context *node = path_find(flow->current, scope);
     if (node != NULL) {
         close_node(flow, node, scope->serial);
         return 0;
-    }
-    for (struct detour *detour = flow->detours; detour != NULL; detour = detour->outer) {
-        if (detour->kind == DETOUR_SUPPRESS || path_find(detour->before, scope) == NULL)
-            continue;
-        while (flow->detours != detour) {
-            report(SCOPE_OUT_OF_ORDER, NULL);
-            detour_return(flow);
-        }
-        detour_return(flow);
-        return flow_close(flow, scope);
     }
     struct context *elsewhere = scope->node;
     if (!context_is(elsewhere, scope->serial) ||
@@ -352,31 +379,32 @@ int flow_close(struct flow *flow, const struct scope *scope) {
 
 /* --- frames -------------------------------------------------------------------------------------- */
 
-bool flow_explicit(const struct flow *flow, const struct context *floor, unsigned detours) {
-    if (flow->detour_count > detours)
+struct flow_mark flow_mark(const struct flow *flow) {
+    return (struct flow_mark){.serial = context_next_serial(), .detours = flow->detours_opened};
+}
+
+bool flow_explicit(const struct flow *flow, struct flow_mark mark) {
+    if (flow->detours != NULL && flow->detours->number > mark.detours)
         return true;
-    if (flow->current == floor || !context_descends(flow->current, floor))
-        return false;
-    for (const struct context *node = flow->current; node != floor; node = node->parent)
-        if (node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed))
+    for (const struct context *node = flow->current; node != NULL; node = node->parent)
+        if (node->scoped && node->flow == flow->serial &&
+            atomic_load_explicit(&node->serial, memory_order_relaxed) >= mark.serial &&
+            !atomic_load_explicit(&node->closed, memory_order_relaxed))
             return true;
     return false;
 }
 
-void flow_unwind(struct flow *flow, const struct context *floor, unsigned detours) {
-    while (flow->detour_count > detours) {
+void flow_unwind(struct flow *flow, struct flow_mark mark) {
+    leave_since(flow, mark.serial, SCOPE_UNPOPPED);
+    while (flow->detours != NULL && flow->detours->number > mark.detours) {
         report(SCOPE_UNPOPPED, NULL);
-        context_release(detour_shut(flow));
+        detour_return(flow);
+        leave_since(flow, mark.serial, SCOPE_UNPOPPED);
     }
-    if (!context_descends(flow->current, floor))
-        return;
-    for (struct context *node = flow->current; node != floor; node = node->parent)
-        if (node->flow == flow->serial)
-            leave(node, SCOPE_UNPOPPED);
 }
 
 void flow_end(struct flow *flow) {
-    flow_unwind(flow, NULL, 0);
+    flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);
     flow_unstash(flow);
 }

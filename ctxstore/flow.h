@@ -32,8 +32,8 @@ struct flow {
     struct context *current; /* a reference; NULL: the empty context */
     struct stash stash;
     struct detour *detours;  /* innermost first */
-    unsigned detour_count;
-    uint64_t serial; /* of this flow, for ever */
+    uint64_t detours_opened; /* ever: numbers them */
+    uint64_t serial;         /* of this flow, for ever */
 };
 
 /* What a scope names. The same bytes as the public ctxshim_scope. */
@@ -94,11 +94,10 @@ static inline bool flow_close_quick(struct flow *flow, const struct scope *scope
     if (node == NULL || node != scope->node || node->kind != CONTEXT_OPERATION ||
         atomic_load_explicit(&node->serial, memory_order_relaxed) != scope->serial ||
         atomic_load_explicit(&node->references, memory_order_acquire) != 1 ||
-        node->name_length > CONTEXT_NAME_INLINE)
+        node->name_length > CONTEXT_NAME_INLINE || flow->detours != NULL)
         return false;
     struct context *parent = node->parent;
-    if ((parent != NULL && atomic_load_explicit(&parent->closed, memory_order_relaxed)) ||
-        !context_discard_quick(node))
+    if (!context_discard_quick(node))
         return false;
     flow->current = parent;
     return true;
@@ -107,11 +106,17 @@ static inline bool flow_close_quick(struct flow *flow, const struct scope *scope
 /* Closes a scope: 0, or an errno value (EPERM: this flow is not inside it). */
 int flow_close(struct flow *flow, const struct scope *scope);
 
-/* Is a scope open that was opened by code running above `floor`, which was the current context then,
- * with `detours` open then? */
-bool flow_explicit(const struct flow *flow, const struct context *floor, unsigned detours);
-/* Ends every detour but the outermost `detours`, and reports the scopes left open above `floor`. What the
- * flow's current context is afterwards is the caller's to say. */
-void flow_unwind(struct flow *flow, const struct context *floor, unsigned detours);
+/* A point in a flow's life: what it opens later has greater numbers. */
+struct flow_mark {
+    uint64_t serial; /* of nodes */
+    uint64_t detours;
+};
+struct flow_mark flow_mark(const struct flow *flow);
+
+/* Is a scope open that this flow opened after the mark? */
+bool flow_explicit(const struct flow *flow, struct flow_mark mark);
+/* Ends every detour opened after the mark, and reports the scopes left open since. What the flow's current
+ * context is afterwards is the caller's to say. */
+void flow_unwind(struct flow *flow, struct flow_mark mark);
 
 #endif

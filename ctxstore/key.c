@@ -89,11 +89,26 @@ static void value_release(struct value *value) {
     graveyard = value;
 }
 
+int (*host_code_begin)(void);
+void (*host_code_end)(int kept);
+
+static int host_begin(void) {
+    return host_code_begin != NULL ? host_code_begin() : 0;
+}
+
+static void host_end(int kept) {
+    if (host_code_end != NULL)
+        host_code_end(kept);
+}
+
+/* A value is off the list before its destroy runs: that may call us again. */
 void graveyard_bury(void) {
     while (graveyard != NULL) {
         struct value *value = graveyard;
         graveyard = value->next;
+        int kept = host_begin();
         value->key->destroy(value->data);
+        host_end(kept);
         value_free(value);
     }
 }
@@ -203,10 +218,10 @@ void values_release(struct values *values) {
 
 enum { WATCHES = 64, DEEPEST_NOTICE = 8 };
 
-/* A row is free when its key is NULL; rows are filled and emptied under the lock, and read without it:
- * whoever reads one sees it whole, because `key` is written last and cleared first. */
+/* A row is free when its key is NULL. All of it is guarded by the lock; who gives notice takes a copy of
+ * one row at a time, and calls with nothing held. */
 static struct watch {
-    _Atomic(struct key *) key;
+    struct key *key;
     void (*changed)(void *before, void *after, int switched, void *arg);
     void *arg;
 } watches[WATCHES];
@@ -217,12 +232,10 @@ int watch_add(struct key *key, void (*changed)(void *before, void *after, int sw
               void *arg) {
     lock_take(&watch_lock);
     struct watch *row = watches;
-    while (row < watches + WATCHES && atomic_load_explicit(&row->key, memory_order_relaxed) != NULL)
+    while (row < watches + WATCHES && row->key != NULL)
         row++;
     if (row < watches + WATCHES) {
-        row->changed = changed;
-        row->arg = arg;
-        atomic_store_explicit(&row->key, key, memory_order_release);
+        *row = (struct watch){key, changed, arg};
         atomic_fetch_add_explicit(&watch_count, 1, memory_order_relaxed);
     }
     lock_give(&watch_lock);
@@ -236,8 +249,8 @@ static int watches_clear(const struct key *key, const void *arg, bool any) {
         return 0;
     lock_take(&watch_lock);
     for (struct watch *row = watches; row < watches + WATCHES; row++)
-        if (atomic_load_explicit(&row->key, memory_order_relaxed) == key && (any || row->arg == arg)) {
-            atomic_store_explicit(&row->key, NULL, memory_order_release);
+        if (row->key == key && (any || row->arg == arg)) {
+            row->key = NULL;
             atomic_fetch_sub_explicit(&watch_count, 1, memory_order_relaxed);
             cleared++;
         }
@@ -253,24 +266,27 @@ void watch_remove_all(const struct key *key) {
     watches_clear(key, NULL, true);
 }
 
-void (*watch_begin)(void), (*watch_end)(void);
+static struct watch watch_copy(const struct watch *row) {
+    lock_take(&watch_lock);
+    struct watch copy = *row;
+    lock_give(&watch_lock);
+    return copy;
+}
 
 void watch_notify(const struct values *before, const struct values *after, bool switched) {
     static _Thread_local unsigned depth; /* a watcher that sets its own key for ever is cut off */
     if (before == after || depth >= DEEPEST_NOTICE)
         return;
     depth++;
-    if (watch_begin != NULL)
-        watch_begin();
-    for (struct watch *row = watches; row < watches + WATCHES; row++) {
-        struct key *key = atomic_load_explicit(&row->key, memory_order_acquire);
-        if (key == NULL)
+    for (const struct watch *row = watches; row < watches + WATCHES; row++) {
+        struct watch watch = watch_copy(row);
+        void *old = watch.key != NULL ? values_get(before, watch.key) : NULL;
+        void *new = watch.key != NULL ? values_get(after, watch.key) : NULL;
+        if (old == new)
             continue;
-        void *old = values_get(before, key), *new = values_get(after, key);
-        if (old != new)
-            row->changed(old, new, switched, row->arg);
+        int kept = host_begin();
+        watch.changed(old, new, switched, watch.arg);
+        host_end(kept);
     }
-    if (watch_end != NULL)
-        watch_end();
     depth--;
 }

@@ -39,7 +39,12 @@ void values_abandon(struct values *values, const struct key *key, bool value_is_
 struct values *values_retain(struct values *values);
 void values_release(struct values *values);
 
-/* Destroys what this thread has dropped. Runs the program's code: nothing of ours may be held. */
+/* Called around each call of the program's code (destroy, changed) that the store makes; what the first
+ * returns, the second gets. NULL: nothing to do. Set once at start-up. */
+extern int (*host_code_begin)(void);
+extern void (*host_code_end)(int kept);
+
+/* Destroys what this thread has dropped. Runs the program's code: no lock of ours may be held. */
 void graveyard_bury(void);
 /* This thread's, newest first. Only its thread looks at it. */
 extern _Thread_local struct value *graveyard;
@@ -59,8 +64,6 @@ void watch_remove_all(const struct key *key);
 static inline bool watch_any(void) {
     return atomic_load_explicit(&watch_count, memory_order_relaxed) != 0;
 }
-/* Called around each round of notices, since the program's code runs then. May be NULL. */
-extern void (*watch_begin)(void), (*watch_end)(void);
 /* Tells the watchers of each key that differs between two maps. Runs the program's code. */
 void watch_notify(const struct values *before, const struct values *after, bool switched);
 

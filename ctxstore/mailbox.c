@@ -93,21 +93,34 @@ void mailbox_free(struct mailbox *mailbox) {
 
 /* --- the writer ---------------------------------------------------------------------------------- */
 
+/* The oldest call that has not come back: from its entry on, there is no known order. */
+static struct entry *oldest_open(const struct mailbox *mailbox) {
+    struct entry *entry = mailbox->first;
+    while (entry != NULL && !entry->reserved)
+        entry = entry->next;
+    return entry;
+}
+
+static void entries_join(struct entry *from) {
+    bool differ = false;
+    for (const struct entry *entry = from; entry != NULL; entry = entry->next)
+        differ |= entry->context != from->context;
+    for (struct entry *entry = from; differ && entry->next != NULL; entry = entry->next)
+        entry->next->joined = true;
+}
+
 static void entry_append(struct mailbox *mailbox, struct entry *entry) {
-    struct entry *last = mailbox->last;
     entry->next = NULL;
     entry->ticket = mailbox->tickets++;
     entry->reserved = true;
-    entry->peeked = false;
-    entry->joined = last != NULL && last->context != entry->context && (last->reserved || last->joined);
-    for (struct entry *open = mailbox->first; open != NULL && !entry->joined; open = open->next)
-        entry->joined = open->reserved && open->context != entry->context;
-    if (last != NULL)
-        last->next = entry;
+    entry->joined = entry->peeked = false;
+    if (mailbox->last != NULL)
+        mailbox->last->next = entry;
     else
         mailbox->first = entry;
     mailbox->last = entry;
     mailbox->entries++;
+    entries_join(oldest_open(mailbox));
 }
 
 uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count) {
@@ -193,10 +206,11 @@ static void verdict_add(struct verdict *verdict, const struct entry *entry, bool
 /* A context that may be empty cannot be marked: an ambiguous delivery that starts with an empty one is
  * known to be unknown. */
 static struct delivery deliver(const struct verdict *verdict, bool known, uint64_t flow) {
-    struct delivery delivery = {.known = known, .ambiguous = verdict->other_count > 0};
+    bool doubtful = verdict->first != NULL && verdict->first->kind == CONTEXT_AMBIGUOUS;
+    struct delivery delivery = {.known = known, .ambiguous = doubtful || verdict->other_count > 0};
     if (!known)
         return delivery;
-    if (delivery.ambiguous)
+    if (verdict->other_count > 0)
         delivery.context = context_ambiguous(verdict->first != NULL ? verdict->first : verdict->others[0],
                                              verdict->others, verdict->other_count, flow);
     else
@@ -234,13 +248,39 @@ static struct entry *entries_use(struct mailbox *mailbox, uint64_t count) {
     return used;
 }
 
-struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, uint64_t flow) {
+/* With the lock held: a part of a group was taken as ambiguous, so what is left of it is no less so.
+ * Returns the references that were replaced, chained by entries that are not in use. */
+static void group_stays_doubtful(struct mailbox *mailbox, struct context *doubtful, bool part_of_first,
+                                 struct context **dropped, unsigned room) {
+    struct entry *entry = mailbox->first;
+    for (bool in = part_of_first; entry != NULL && room > 0 && (in || entry->joined); entry = entry->next) {
+        *dropped++ = entry->context;
+        room--;
+        entry->context = context_retain(doubtful);
+        in = false;
+    }
+}
+
+struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drained, uint64_t flow) {
+    enum { GROUP_AT_MOST = 64 };
+    struct context *dropped[GROUP_AT_MOST] = {NULL};
     struct verdict verdict = {0};
     mailbox_lock(mailbox);
     bool known = entries_add_up(mailbox, count, &verdict) && !mailbox->lost;
     struct delivery delivery = deliver(&verdict, known, flow);
-    struct entry *used = known ? entries_use(mailbox, count) : list_detach(mailbox);
+    const struct entry *first = mailbox->first;
+    bool lost = mailbox->lost;
+    struct entry *used = NULL;
+    if (known)
+        used = entries_use(mailbox, count);
+    else
+        used = list_detach(mailbox);
+    mailbox->lost = lost && !drained; /* units that nobody can name are still there */
+    if (known && delivery.ambiguous)
+        group_stays_doubtful(mailbox, delivery.context, mailbox->first == first, dropped, GROUP_AT_MOST);
     lock_give(&mailbox->lock);
+    for (unsigned i = 0; i < GROUP_AT_MOST; i++)
+        context_release(dropped[i]);
     entries_free(used);
     return delivery;
 }
@@ -262,6 +302,7 @@ struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow) {
         first = false;
     }
     struct delivery delivery = deliver(&verdict, !first && !mailbox->lost, flow);
+    mailbox->lost = false; /* all that there was has been looked at */
     lock_give(&mailbox->lock);
     entries_free(old);
     return delivery;

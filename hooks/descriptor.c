@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
-#ifndef CLOSE_RANGE_CLOEXEC
-#    define CLOSE_RANGE_CLOEXEC (1U << 2)
+#ifndef CLOSE_RANGE_UNSHARE
+#    define CLOSE_RANGE_UNSHARE (1U << 1)
 #endif
 
 static int created(int fd) {
@@ -28,8 +28,7 @@ static mode_t mode_argument(int flags, va_list arguments) {
     return has_mode ? va_arg(arguments, mode_t) : 0;
 }
 
-HOOK(int, open, (const char *path, int flags, ...))
-{
+HOOK(int, open, (const char *path, int flags, ...)) {
     va_list arguments;
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
@@ -37,8 +36,7 @@ HOOK(int, open, (const char *path, int flags, ...))
     return opened(REAL(open)(path, flags, mode), path);
 }
 
-HOOK(int, open64, (const char *path, int flags, ...))
-{
+HOOK(int, open64, (const char *path, int flags, ...)) {
     va_list arguments;
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
@@ -46,8 +44,7 @@ HOOK(int, open64, (const char *path, int flags, ...))
     return opened(REAL(open64)(path, flags, mode), path);
 }
 
-HOOK(int, openat, (int directory, const char *path, int flags, ...))
-{
+HOOK(int, openat, (int directory, const char *path, int flags, ...)) {
     va_list arguments;
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
@@ -55,8 +52,7 @@ HOOK(int, openat, (int directory, const char *path, int flags, ...))
     return opened(REAL(openat)(directory, path, flags, mode), path);
 }
 
-HOOK(int, openat64, (int directory, const char *path, int flags, ...))
-{
+HOOK(int, openat64, (int directory, const char *path, int flags, ...)) {
     va_list arguments;
     va_start(arguments, flags);
     mode_t mode = mode_argument(flags, arguments);
@@ -64,57 +60,86 @@ HOOK(int, openat64, (int directory, const char *path, int flags, ...))
     return opened(REAL(openat64)(directory, path, flags, mode), path);
 }
 
-HOOK(int, __open_2, (const char *path, int flags))
-{ return opened(REAL(__open_2)(path, flags), path); }
+HOOK(int, __open_2, (const char *path, int flags)) {
+    return opened(REAL(__open_2)(path, flags), path);
+}
 
-HOOK(int, __open64_2, (const char *path, int flags))
-{ return opened(REAL(__open64_2)(path, flags), path); }
+HOOK(int, __open64_2, (const char *path, int flags)) {
+    return opened(REAL(__open64_2)(path, flags), path);
+}
 
-HOOK(int, __openat_2, (int directory, const char *path, int flags))
-{ return opened(REAL(__openat_2)(directory, path, flags), path); }
+HOOK(int, __openat_2, (int directory, const char *path, int flags)) {
+    return opened(REAL(__openat_2)(directory, path, flags), path);
+}
 
-HOOK(int, __openat64_2, (int directory, const char *path, int flags))
-{ return opened(REAL(__openat64_2)(directory, path, flags), path); }
+HOOK(int, __openat64_2, (int directory, const char *path, int flags)) {
+    return opened(REAL(__openat64_2)(directory, path, flags), path);
+}
 
-HOOK(int, creat, (const char *path, mode_t mode))
-{ return opened(REAL(creat)(path, mode), path); }
+HOOK(int, creat, (const char *path, mode_t mode)) {
+    return opened(REAL(creat)(path, mode), path);
+}
 
-HOOK(int, creat64, (const char *path, mode_t mode))
-{ return opened(REAL(creat64)(path, mode), path); }
+HOOK(int, creat64, (const char *path, mode_t mode)) {
+    return opened(REAL(creat64)(path, mode), path);
+}
 
-HOOK(int, pipe, (int fds[2]))
-{
+HOOK(int, pipe, (int fds[2])) {
     int result = REAL(pipe)(fds);
     created(result == 0 ? fds[0] : -1);
     created(result == 0 ? fds[1] : -1);
     return result;
 }
 
-HOOK(int, pipe2, (int fds[2], int flags))
-{
+HOOK(int, pipe2, (int fds[2], int flags)) {
     int result = REAL(pipe2)(fds, flags);
     created(result == 0 ? fds[0] : -1);
     created(result == 0 ? fds[1] : -1);
     return result;
 }
 
-HOOK(int, memfd_create, (const char *name, unsigned flags))
-{ return created(REAL(memfd_create)(name, flags)); }
+HOOK(int, memfd_create, (const char *name, unsigned flags)) {
+    return created(REAL(memfd_create)(name, flags));
+}
 
-HOOK(int, signalfd, (int fd, const sigset_t *mask, int flags))
-{
+HOOK(int, mkstemp, (char *pattern)) {
+    return created(REAL(mkstemp)(pattern));
+}
+
+HOOK(int, mkstemp64, (char *pattern)) {
+    return created(REAL(mkstemp64)(pattern));
+}
+
+HOOK(int, mkostemp, (char *pattern, int flags)) {
+    return created(REAL(mkostemp)(pattern, flags));
+}
+
+HOOK(int, mkostemp64, (char *pattern, int flags)) {
+    return created(REAL(mkostemp64)(pattern, flags));
+}
+
+HOOK(int, posix_openpt, (int flags)) {
+    return created(REAL(posix_openpt)(flags));
+}
+
+HOOK(int, shm_open, (const char *name, int flags, mode_t mode)) {
+    return created(REAL(shm_open)(name, flags, mode));
+}
+
+HOOK(int, signalfd, (int fd, const sigset_t *mask, int flags)) {
     int result = REAL(signalfd)(fd, mask, flags);
     return fd == -1 ? created(result) : result;
 }
 
-HOOK(int, inotify_init, (void))
-{ return created(REAL(inotify_init)()); }
+HOOK(int, inotify_init, (void)) {
+    return created(REAL(inotify_init)());
+}
 
-HOOK(int, inotify_init1, (int flags))
-{ return created(REAL(inotify_init1)(flags)); }
+HOOK(int, inotify_init1, (int flags)) {
+    return created(REAL(inotify_init1)(flags));
+}
 
-HOOK(int, dup, (int fd))
-{
+HOOK(int, dup, (int fd)) {
     annotate_copied(fd);
     int copy = REAL(dup)(fd);
     rules_fd_duplicated(fd, copy);
@@ -122,8 +147,7 @@ HOOK(int, dup, (int fd))
 }
 
 /* The number that dup2 closes on the way is over before the call, as for close. */
-HOOK(int, dup2, (int fd, int copy))
-{
+HOOK(int, dup2, (int fd, int copy)) {
     annotate_copied(fd);
     struct open_file *before = fd != copy ? rules_fd_closing(copy) : NULL;
     int result = REAL(dup2)(fd, copy);
@@ -132,8 +156,7 @@ HOOK(int, dup2, (int fd, int copy))
     return result;
 }
 
-HOOK(int, dup3, (int fd, int copy, int flags))
-{
+HOOK(int, dup3, (int fd, int copy, int flags)) {
     annotate_copied(fd);
     struct open_file *before = fd != copy ? rules_fd_closing(copy) : NULL;
     int result = REAL(dup3)(fd, copy, flags);
@@ -151,8 +174,7 @@ static void fcntl_begins(int fd, int command, void *argument) {
 }
 
 /* fcntl's third argument may be an int, a pointer or absent: it is passed on as the register it came in. */
-HOOK(int, fcntl, (int fd, int command, ...))
-{
+HOOK(int, fcntl, (int fd, int command, ...)) {
     va_list arguments;
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
@@ -164,8 +186,7 @@ HOOK(int, fcntl, (int fd, int command, ...))
     return result;
 }
 
-HOOK(int, fcntl64, (int fd, int command, ...))
-{
+HOOK(int, fcntl64, (int fd, int command, ...)) {
     va_list arguments;
     va_start(arguments, command);
     void *argument = va_arg(arguments, void *);
@@ -178,23 +199,21 @@ HOOK(int, fcntl64, (int fd, int command, ...))
 }
 
 /* On Linux the descriptor is gone even when close fails, but for EBADF. */
-HOOK(int, close, (int fd))
-{
+HOOK(int, close, (int fd)) {
     struct open_file *file = rules_fd_closing(fd);
     int result = REAL(close)(fd);
     rules_fd_closed(fd, file, false);
     return result;
 }
 
-HOOK(int, close_range, (unsigned first, unsigned last, int flags))
-{
-    if (((unsigned)flags & CLOSE_RANGE_CLOEXEC) == 0 && first <= last)
+HOOK(int, close_range, (unsigned first, unsigned last, int flags)) {
+    bool closes = ((unsigned)flags & ~CLOSE_RANGE_UNSHARE) == 0 && first <= last;
+    if (closes)
         rules_fd_range_closing(first, last);
     return REAL(close_range)(first, last, flags);
 }
 
-HOOK(void, closefrom, (int first))
-{
+HOOK(void, closefrom, (int first)) {
     rules_fd_range_closing(first > 0 ? (unsigned)first : 0, ~0U);
     REAL(closefrom)(first);
 }

@@ -2,8 +2,7 @@
  * made inside libc are noticed by the child's first hook (shim/process.h). */
 #include "hook.h"
 
-HOOK(pid_t, fork, (void))
-{
+HOOK(pid_t, fork, (void)) {
     pid_t child = REAL(fork)();
     if (child == 0)
         process_check();
@@ -12,8 +11,7 @@ HOOK(pid_t, fork, (void))
     return child;
 }
 
-HOOK(pid_t, _Fork, (void))
-{
+HOOK(pid_t, _Fork, (void)) {
     pid_t child = REAL(_Fork)();
     if (child == 0)
         process_check();

@@ -1,40 +1,35 @@
 /* Bytes that come in: F3, F5, F7, F8. The fortified names do what the plain ones do (H18). */
 #include "hook.h"
 
-HOOK(ssize_t, read, (int fd, void *buffer, size_t size))
-{
+HOOK(ssize_t, read, (int fd, void *buffer, size_t size)) {
     struct passage passage = rules_read_begin(fd, HERE);
     ssize_t result = REAL(read)(fd, buffer, size);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
 }
 
-HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room))
-{
+HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room)) {
     struct passage passage = rules_read_begin(fd, HERE);
     ssize_t result = REAL(__read_chk)(fd, buffer, size, room);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
 }
 
-HOOK(ssize_t, readv, (int fd, const struct iovec *buffers, int count))
-{
+HOOK(ssize_t, readv, (int fd, const struct iovec *buffers, int count)) {
     struct passage passage = rules_read_begin(fd, HERE);
     ssize_t result = REAL(readv)(fd, buffers, count);
     rules_read_end(&passage, result, buffers, count);
     return result;
 }
 
-HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags))
-{
+HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(recv)(fd, buffer, size, flags);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
 }
 
-HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags))
-{
+HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(__recv_chk)(fd, buffer, size, room, flags);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
@@ -42,8 +37,7 @@ HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int f
 }
 
 HOOK(ssize_t, recvfrom,
-     (int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *address_size))
-{
+     (int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *address_size)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(recvfrom)(fd, buffer, size, flags, address, address_size);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
@@ -52,24 +46,21 @@ HOOK(ssize_t, recvfrom,
 
 HOOK(ssize_t, __recvfrom_chk,
      (int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,
-      socklen_t *address_size))
-{
+      socklen_t *address_size)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(__recvfrom_chk)(fd, buffer, size, room, flags, address, address_size);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
 }
 
-HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags))
-{
+HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(recvmsg)(fd, message, flags);
     rules_read_end(&passage, result, NULL, 0);
     return result;
 }
 
-HOOK(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout))
-{
+HOOK(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     int result = REAL(recvmmsg)(fd, messages, count, flags, timeout);
     rules_read_end(&passage, result, NULL, 0);

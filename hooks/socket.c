@@ -2,16 +2,14 @@
 #include "../shim/annotate.h"
 #include "hook.h"
 
-HOOK(int, socket, (int domain, int type, int protocol))
-{
+HOOK(int, socket, (int domain, int type, int protocol)) {
     int fd = REAL(socket)(domain, type, protocol);
     rules_fd_created(fd);
     annotate_born(fd);
     return fd;
 }
 
-HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]))
-{
+HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2])) {
     int result = REAL(socketpair)(domain, type, protocol, fds);
     for (int i = 0; result == 0 && i < 2; i++) {
         rules_fd_created(fds[i]);
@@ -20,16 +18,14 @@ HOOK(int, socketpair, (int domain, int type, int protocol, int fds[2]))
     return result;
 }
 
-HOOK(int, listen, (int fd, int backlog))
-{
+HOOK(int, listen, (int fd, int backlog)) {
     int result = REAL(listen)(fd, backlog);
     if (result == 0)
         rules_listen(fd);
     return result;
 }
 
-HOOK(int, accept, (int listener, __SOCKADDR_ARG address, socklen_t *address_size))
-{
+HOOK(int, accept, (int listener, __SOCKADDR_ARG address, socklen_t *address_size)) {
     rules_accept_begin(listener, HERE);
     int fd = REAL(accept)(listener, address, address_size);
     rules_accept_end(fd);
@@ -37,8 +33,7 @@ HOOK(int, accept, (int listener, __SOCKADDR_ARG address, socklen_t *address_size
     return fd;
 }
 
-HOOK(int, accept4, (int listener, __SOCKADDR_ARG address, socklen_t *address_size, int flags))
-{
+HOOK(int, accept4, (int listener, __SOCKADDR_ARG address, socklen_t *address_size, int flags)) {
     rules_accept_begin(listener, HERE);
     int fd = REAL(accept4)(listener, address, address_size, flags);
     rules_accept_end(fd);
@@ -46,10 +41,9 @@ HOOK(int, accept4, (int listener, __SOCKADDR_ARG address, socklen_t *address_siz
     return fd;
 }
 
-HOOK(int, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t address_size))
-{
+HOOK(int, connect, (int fd, __CONST_SOCKADDR_ARG address, socklen_t address_size)) {
     struct passage passage = rules_connect_begin(fd, HERE);
     int result = REAL(connect)(fd, address, address_size);
-    rules_connect_end(&passage, result);
+    rules_connect_end(&passage, fd, result);
     return result;
 }

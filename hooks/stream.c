@@ -16,15 +16,30 @@ static FILE *created(FILE *stream, const char *path) {
     return stream;
 }
 
-HOOK(FILE *, fopen, (const char *restrict path, const char *restrict mode))
-{ return created(REAL(fopen)(path, mode), path); }
+HOOK(FILE *, fopen, (const char *restrict path, const char *restrict mode)) {
+    return created(REAL(fopen)(path, mode), path);
+}
 
-HOOK(FILE *, fopen64, (const char *restrict path, const char *restrict mode))
-{ return created(REAL(fopen64)(path, mode), path); }
+HOOK(FILE *, fopen64, (const char *restrict path, const char *restrict mode)) {
+    return created(REAL(fopen64)(path, mode), path);
+}
+
+HOOK(FILE *, tmpfile, (void)) {
+    return created(REAL(tmpfile)(), NULL);
+}
+
+HOOK(FILE *, tmpfile64, (void)) {
+    return created(REAL(tmpfile64)(), NULL);
+}
+
+HOOK(FILE *, popen, (const char *command, const char *mode)) {
+    return created(REAL(popen)(command, mode), NULL);
+}
 
 /* The descriptor is what it was. */
-HOOK(FILE *, fdopen, (int fd, const char *mode))
-{ return REAL(fdopen)(fd, mode); }
+HOOK(FILE *, fdopen, (int fd, const char *mode)) {
+    return REAL(fdopen)(fd, mode);
+}
 
 /* fileno of a stream that has no descriptor fails and says so in errno, which is the program's. */
 static int descriptor_of(FILE *stream) {
@@ -42,22 +57,19 @@ static FILE *reopened(FILE *stream, int old, struct open_file *file, const char 
     return created(stream, path);
 }
 
-HOOK(FILE *, freopen, (const char *restrict path, const char *restrict mode, FILE *restrict stream))
-{
+HOOK(FILE *, freopen, (const char *restrict path, const char *restrict mode, FILE *restrict stream)) {
     int old = descriptor_of(stream);
     struct open_file *file = rules_fd_closing(old);
     return reopened(REAL(freopen)(path, mode, stream), old, file, path);
 }
 
-HOOK(FILE *, freopen64, (const char *restrict path, const char *restrict mode, FILE *restrict stream))
-{
+HOOK(FILE *, freopen64, (const char *restrict path, const char *restrict mode, FILE *restrict stream)) {
     int old = descriptor_of(stream);
     struct open_file *file = rules_fd_closing(old);
     return reopened(REAL(freopen64)(path, mode, stream), old, file, path);
 }
 
-HOOK(int, fclose, (FILE * stream))
-{
+HOOK(int, fclose, (FILE * stream)) {
     int fd = descriptor_of(stream);
     struct open_file *file = rules_fd_closing(fd);
     int result = REAL(fclose)(stream);

@@ -75,8 +75,7 @@ static size_t stack_size_of(const pthread_attr_t *attributes) {
 
 HOOK(int, pthread_create,
      (pthread_t *restrict thread, const pthread_attr_t *restrict attributes, void *(*routine)(void *),
-      void *restrict argument))
-{
+      void *restrict argument)) {
     struct start *start =
         process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(attributes)) : NULL;
     if (start == NULL)
@@ -88,8 +87,7 @@ HOOK(int, pthread_create,
     return error;
 }
 
-HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t routine, void *argument))
-{
+HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t routine, void *argument)) {
     struct start *start =
         process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(NULL)) : NULL;
     if (start == NULL)

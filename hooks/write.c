@@ -52,8 +52,7 @@ static ssize_t go_sendmsg(const struct annotate_call *call, const struct iovec *
 
 /* --- the hooks ----------------------------------------------------------------------------------------- */
 
-HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
-{
+HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
     struct passage passage = rules_write_begin(fd, HERE);
     struct annotate_call call = {.go = go_write, .fd = fd};
     ssize_t result =
@@ -62,8 +61,7 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size))
     return result;
 }
 
-HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count))
-{
+HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
     struct passage passage = rules_write_begin(fd, HERE);
     struct annotate_call call = {.go = go_writev, .fd = fd, .vector = true};
     ssize_t result =
@@ -74,8 +72,7 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count))
     return result;
 }
 
-HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
-{
+HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
     struct passage passage = rules_write_begin(fd, HERE);
     struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
@@ -86,8 +83,7 @@ HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags))
 
 HOOK(ssize_t, sendto,
      (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
-      socklen_t address_size))
-{
+      socklen_t address_size)) {
     struct passage passage = rules_write_begin(fd, HERE);
     struct annotate_call call = {
         .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
@@ -107,8 +103,7 @@ static ssize_t annotated_message(int fd, const struct msghdr *message, int flags
     return annotate_write(&call, copy.msg_iov, (int)copy.msg_iovlen);
 }
 
-HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
-{
+HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
     struct passage passage = rules_write_begin(fd, HERE);
     ssize_t result =
         annotate_wants(fd) ? annotated_message(fd, message, flags) : REAL(sendmsg)(fd, message, flags);
@@ -118,8 +113,7 @@ HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags))
     return result;
 }
 
-HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags))
-{
+HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags)) {
     struct passage passage = rules_write_begin(fd, HERE);
     int result = REAL(sendmmsg)(fd, messages, count, flags);
     rules_write_end(&passage, result, count, NULL);
@@ -127,20 +121,23 @@ HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags
 }
 
 /* Bytes that nobody looks at: no log. */
-HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size))
-{
+/* What sendfile was to send: the file may be shorter than what was asked for, and that is not cut short. */
+static size_t sent_of(ssize_t result, size_t size) {
+    return result >= 0 ? (size_t)result : size;
+}
+
+HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size)) {
     struct passage passage = rules_write_begin(to, HERE);
     annotate_ends(to);
     ssize_t result = REAL(sendfile)(to, from, offset, size);
-    rules_write_end(&passage, result, size, NULL);
+    rules_write_end(&passage, result, sent_of(result, size), NULL);
     return result;
 }
 
-HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size))
-{
+HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size)) {
     struct passage passage = rules_write_begin(to, HERE);
     annotate_ends(to);
     ssize_t result = REAL(sendfile64)(to, from, offset, size);
-    rules_write_end(&passage, result, size, NULL);
+    rules_write_end(&passage, result, sent_of(result, size), NULL);
     return result;
 }

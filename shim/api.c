@@ -201,6 +201,10 @@ ctxshim_context *ctxshim_retain(ctxshim_context *context) {
 
 void ctxshim_release(ctxshim_context *context) {
     struct thread *thread = context != NULL ? enter() : NULL;
+    if (thread == NULL && context != NULL && thread_enter_ended()) {
+        context_release(inner(context));
+        thread_leave_ended();
+    }
     if (thread == NULL)
         return;
     flow_release(&thread->flow, inner(context));

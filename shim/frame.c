@@ -26,19 +26,6 @@ struct context *frame_base_clean(const struct thread *thread) {
     return thread->depth > 0 ? frame_base(thread) : NULL;
 }
 
-static void floor_set(struct frame *frame, const struct context *floor) {
-    frame->floor = floor;
-    frame->floor_serial = floor != NULL ? atomic_load_explicit(&floor->serial, memory_order_relaxed) : 0;
-}
-
-/* Never on any path. */
-static const struct context nowhere;
-
-/* What was adopted, if that node is still the same one. */
-static const struct context *floor_of(const struct frame *frame) {
-    return frame->floor == NULL || context_is(frame->floor, frame->floor_serial) ? frame->floor : &nowhere;
-}
-
 struct frame *frame_open(struct thread *thread, struct here wait) {
     if (thread->depth == FRAMES_DEEPEST)
         return NULL;
@@ -47,9 +34,8 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
     *frame = (struct frame){.wait = wait,
                             .before = context_retain(thread->flow.current),
                             .base = base,
-                            .detours = thread->flow.detour_count,
+                            .opened = flow_mark(&thread->flow),
                             .comparable = thread_on_own_stack(thread, wait.address)};
-    floor_set(frame, thread->flow.current);
     limit_renew(thread);
     return frame;
 }
@@ -57,7 +43,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     struct context *before = frame->before, *base = frame->base;
-    flow_unwind(&thread->flow, floor_of(frame), frame->detours);
+    flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
     limit_renew(thread);
     flow_become(&thread->flow, before, true);
@@ -92,16 +78,15 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         context_release(context);
         return;
     }
+    uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     flow_become(&thread->flow, context, true);
-    floor_set(frame, context);
     frame->evidence = evidence;
+    frame->adopted = serial;
 }
 
 bool frame_explicit(const struct thread *thread) {
-    if (thread->depth == 0)
-        return flow_explicit(&thread->flow, thread->inherited ? thread->start : NULL, 0);
-    const struct frame *frame = &thread->frames[thread->depth - 1];
-    return flow_explicit(&thread->flow, floor_of(frame), frame->detours);
+    struct flow_mark none = {0};
+    return flow_explicit(&thread->flow, thread->depth > 0 ? thread->frames[thread->depth - 1].opened : none);
 }
 
 void frame_settle_slow(uintptr_t here) {

@@ -46,12 +46,11 @@ struct open_file *file_at_far(int fd) {
 static void file_free(struct open_file *file) {
     interest_forget_file(file);
     cell_end(&file->cell);
-    context_release(file->root);
-    if (file->kind == FILE_EVENTFD && file->mailbox != NULL)
+    cell_end(&file->root);
+    if (file_kind(file) == FILE_EVENTFD && file->mailbox != NULL)
         mailbox_free(file->mailbox);
-    if (file->kind == FILE_EPOLL && file->set != NULL)
+    if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    file->root = NULL;
     slab_give(&files, file);
 }
 
@@ -85,10 +84,11 @@ struct open_file *file_open(int fd, enum file_kind kind) {
         return NULL;
     }
     cell_begin(&file->cell);
+    cell_begin(&file->root);
     file->kind = (uint8_t)kind;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
-    file->root = NULL;
     file->mailbox = NULL;
+    file->set = NULL;
     file->interests = NULL;
     atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
@@ -107,7 +107,7 @@ struct open_file *file_open_any(int fd) {
 
 struct open_file *file_become(int fd, enum file_kind kind) {
     struct open_file *file = file_open_any(fd);
-    if (file != NULL && file->kind == FILE_PLAIN)
+    if (file != NULL && file_kind(file) == FILE_PLAIN)
         file->kind = (uint8_t)kind;
     return file;
 }

@@ -8,7 +8,7 @@
  * does afterwards; when the file died meanwhile, that does nothing. Who may touch what:
  *   cell         anybody: it has its own lock
  *   slot         anybody: exchanged atomically; the one who takes a file out of a slot drops its count
- *   kind, root   written before the program knows the descriptor, constant while it lives, but that a
+ *   kind         written before the program knows the descriptor, constant while it lives, but that a
  *                FILE_PLAIN may once become something else (listen, connect)
  *   flags, requests, waited   plain facts about a connection, atomic and unordered: one thread works on
  *                a connection at a time, and a lost update among two that do not costs certainty only
@@ -51,15 +51,13 @@ struct open_file {
     _Atomic uint32_t descriptors;
     _Atomic uint8_t kind; /* enum file_kind */
     _Atomic uint16_t flags;
-    uint32_t forks;            /* process_forks when it was made */
-    _Atomic uint32_t requests; /* number of the latest */
-    _Atomic uint32_t foreign;  /* E4: writes from other requests' frames since the last read */
-    _Atomic uint64_t waited;   /* serial of the wait that reported it last */
-    struct context *root;      /* a connection's own context; a reference */
-    union {
-        struct mailbox *mailbox;  /* of an eventfd */
-        struct interest_set *set; /* of an epoll */
-    };
+    uint32_t forks;             /* process_forks when it was made */
+    _Atomic uint32_t requests;  /* number of the latest */
+    _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */
+    _Atomic uint64_t waited;    /* serial of the wait that reported it last */
+    struct cell root;           /* a connection's own context; lives and dies with `cell` */
+    struct mailbox *mailbox;    /* of an eventfd */
+    struct interest_set *set;   /* of an epoll */
     struct interest *interests; /* where it is registered */
     _Atomic uint64_t torn;      /* an annotation that a short write cut: annotate_text.c */
 };
@@ -100,6 +98,10 @@ void file_drop_deferred(void);
 void file_duplicated(int fd, int copy);
 /* Every slot from `first` to `last`, both included. */
 void file_closed_range(unsigned first, unsigned last);
+
+static inline enum file_kind file_kind(const struct open_file *file) {
+    return (enum file_kind)atomic_load_explicit(&file->kind, memory_order_relaxed);
+}
 
 static inline bool file_has(const struct open_file *file, enum file_flag flag) {
     return (atomic_load_explicit(&file->flags, memory_order_relaxed) & flag) != 0;

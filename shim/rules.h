@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* One call on a descriptor that may carry a context, from before it to after it. */
 struct passage {
@@ -21,6 +22,7 @@ struct passage {
     uint32_t generation;
     struct here here;
     uint64_t ticket; /* in the file's mailbox */
+    bool ended;      /* an open-ended frame was ended, since the thread came back for more */
     bool foreign;    /* E4: from another request's frame, so that the question may still be open */
 };
 
@@ -59,9 +61,8 @@ static inline void rules_write_end(const struct passage *passage, long result, s
         rules_write_close(passage, result, asked, first);
 }
 
-/* Settles what this thread's last write reserved, with what was moved: nothing, when that call never
- * came back. */
-void rules_reservation_settle(struct thread *thread, uint64_t moved);
+/* The thread ends: its calls that have not come back never will. */
+void rules_reservations_end(struct thread *thread);
 
 /* F7. accept: what was before is over while the thread waits, then the new connection has its root. */
 void rules_accept_begin(int listener, struct here here);
@@ -69,11 +70,17 @@ void rules_accept_end(int fd);
 void rules_listen(int fd);
 /* F8. */
 struct passage rules_connect_begin(int fd, struct here here);
-void rules_connect_end(const struct passage *passage, int result);
+void rules_connect_end(const struct passage *passage, int fd, int result);
 /* F3, F5: the life and the arming of the two. */
 void rules_eventfd_created(int fd, unsigned initial, int flags);
 void rules_timerfd_created(int fd);
-void rules_timer_armed(int fd, struct here here);
+/* F5. timerfd_settime: what it replaced is put back when the call fails. */
+struct arming {
+    struct passage passage;
+    struct context *before; /* a reference */
+};
+struct arming rules_timer_begin(int fd, struct here here);
+void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value);
 
 /* --- F2: epoll (rules_wait.c) --------------------------------------------------------------------- */
 
@@ -136,7 +143,7 @@ void rules_fd_duplicated(int fd, int copy);
 
 /* A new reference to the root of an accepted connection, or of a request on one. NULL without memory. */
 struct context *root_connection(struct thread *thread);
-struct context *root_request(struct thread *thread, struct open_file *file);
+struct context *root_request(struct thread *thread, struct open_file *file, uint32_t generation);
 void root_forked(void);
 
 #endif

@@ -46,12 +46,20 @@ static void frame_name_file(struct thread *thread, const struct passage *passage
     }
 }
 
+/* Does the current context descend from this one? A value set since may have taken the place of the very
+ * node that was adopted. */
+static bool has_it_already(struct thread *thread, const struct context *context) {
+    const struct frame *frame = frame_top(thread);
+    return context_descends_surely(thread->flow.current, context) ||
+           (frame != NULL && context_is(context, frame->adopted) && context->kind == CONTEXT_VALUE);
+}
+
 /* Adopts a carrier's context (a reference). An empty one says "nobody knows": in a loop that watches
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                           enum evidence evidence) {
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
-    bool nothing_new = context != NULL ? context_descends_surely(thread->flow.current, context) : !watched;
+    bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
     if (nothing_new || frame_explicit(thread)) {
         context_release(context);
         return;
@@ -62,28 +70,27 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
 
 /* --- reading ------------------------------------------------------------------------------------- */
 
-/* A thread that serves one connection at a time is about to wait for its next request: the one before
- * is over. A loop's frames end with its own waits. */
-static void read_connection_begin(struct thread *thread, const struct open_file *file, struct here here) {
-    const struct frame *top = frame_top(thread);
-    if (top != NULL && top->wait.address == FRAME_OPEN_ENDED && !file_has(file, FILE_OUTSTANDING))
-        frame_end(thread);
-    rules_thread_waits(thread, here);
+/* A thread without a loop comes back to where its work came from: to a connection whose request was
+ * answered, to the eventfd, timer or server that its frame was opened by. That work is over. */
+static bool comes_back(const struct frame *top, const struct passage *passage) {
+    if (top == NULL || top->wait.address != FRAME_OPEN_ENDED)
+        return false;
+    if (file_kind(passage->file) == FILE_CONNECTION)
+        return !file_has(passage->file, FILE_OUTSTANDING);
+    return top->file == passage->file && top->generation == passage->generation;
 }
 
 struct passage rules_read_open(struct open_file *file, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
-    if (file->kind == FILE_PLAIN || file->kind == FILE_LISTENER)
+    if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
         return (struct passage){0};
-    if (file->kind != FILE_CONNECTION && file->kind != FILE_EVENTFD)
-        return passage;
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
-    if (file->kind == FILE_CONNECTION)
-        read_connection_begin(thread, file, here);
-    else
-        rules_thread_waits(thread, here);
+    passage.ended = comes_back(frame_top(thread), &passage);
+    if (passage.ended)
+        frame_end(thread);
+    rules_thread_waits(thread, here);
     thread_leave();
     thread_bury();
     return passage;
@@ -94,7 +101,7 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     struct open_file *file = passage->file;
     if (file_has(file, FILE_OUTSTANDING))
         return cell_copy(&file->cell, passage->generation);
-    struct context *request = root_request(thread, file);
+    struct context *request = root_request(thread, file, passage->generation);
     if (request != NULL && file_has(file, FILE_UNFINISHED)) {
         struct context *before = cell_copy(&file->cell, passage->generation);
         struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
@@ -143,7 +150,7 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
     if (value == 0 || file_is_shared(file))
         mailbox_clear(file->mailbox);
     else
-        delivery = mailbox_take(file->mailbox, value, thread->flow.serial);
+        delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
     carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
     if (frame != NULL)
@@ -155,19 +162,30 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
+/* There was no more to come back for: the thread goes on with what it has. */
+static void read_nothing(struct thread *thread, const struct passage *passage) {
+    if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
+        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+}
+
+static void read_done(struct thread *thread, const struct passage *passage, long result,
+                      const struct iovec *buffers, int count) {
+    if (!read_tells(result))
+        read_nothing(thread, passage);
+    else if (file_kind(passage->file) == FILE_CONNECTION)
+        read_connection(thread, passage, result);
+    else if (file_kind(passage->file) == FILE_EVENTFD)
+        read_eventfd(thread, passage, result, buffers, count);
+    else
+        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+}
+
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count) {
-    struct thread *thread = read_tells(result) ? thread_enter() : NULL;
+    struct thread *thread = read_tells(result) || passage->ended ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    if (alive(passage)) {
-        if (passage->file->kind == FILE_CONNECTION)
-            read_connection(thread, passage, result);
-        else if (passage->file->kind == FILE_EVENTFD)
-            read_eventfd(thread, passage, result, buffers, count);
-        else
-            carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation),
-                          EVIDENCE_READ);
-    }
+    if (alive(passage))
+        read_done(thread, passage, result, buffers, count);
     thread_leave();
 }
 
@@ -240,7 +258,7 @@ static void write_adopt(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     struct context *context = NULL;
     enum evidence evidence = EVIDENCE_PENDING;
-    if (file->kind == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
+    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
         context = response_context(thread, passage);
         evidence = EVIDENCE_RESPONSE;
     } else if (file_has(file, FILE_UNFINISHED)) {
@@ -254,44 +272,75 @@ static void write_adopt(struct thread *thread, struct passage *passage) {
     frame_name_file(thread, passage);
 }
 
-/* F3: reserves the mailbox entry. Nearly every writer adds one; what it really added is settled after. */
+/* --- F3: a mailbox entry is reserved before the call and settled after it ------------------------- */
+
+static void reservation_settle(const struct reservation *reservation, uint64_t moved) {
+    struct open_file *file = reservation->file;
+    if (cell_generation(&file->cell) == reservation->generation && file->mailbox != NULL)
+        mailbox_settle(file->mailbox, reservation->ticket, moved);
+}
+
+/* Calls that never came back (cancellation, longjmp) are below us on the stack no longer: whoever enters
+ * from their depth or a shallower one shows it. A signal handler enters from a deeper one. */
+static void reservations_abandoned(struct thread *thread, struct here here) {
+    while (thread->reservations > 0) {
+        const struct reservation *last = &thread->reserved[thread->reservations - 1];
+        if (here.address < last->address || !thread_on_own_stack(thread, here.address) ||
+            !thread_on_own_stack(thread, last->address))
+            return;
+        reservation_settle(last, 0);
+        thread->reservations--;
+    }
+}
+
+void rules_reservations_end(struct thread *thread) {
+    while (thread->reservations > 0)
+        reservation_settle(&thread->reserved[--thread->reservations], 0);
+}
+
+/* Nearly every writer adds one; what it really added is settled after. */
 static void reserve(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
+    reservations_abandoned(thread, passage->here);
     if (file->mailbox == NULL || file_is_shared(file) || process_is_borrowed())
         return;
     passage->ticket = mailbox_reserve(file->mailbox, flow_capture(&thread->flow), 1);
-    thread->reserved_in = file;
-    thread->reserved_generation = passage->generation;
-    thread->reserved_ticket = passage->ticket;
+    if (passage->ticket != 0 && thread->reservations < RESERVATIONS)
+        thread->reserved[thread->reservations++] =
+            (struct reservation){file, passage->generation, passage->ticket, passage->here.address};
 }
+
+static void write_eventfd(struct thread *thread, const struct passage *passage, long result,
+                          const void *first) {
+    struct reservation mine = {passage->file, passage->generation, passage->ticket, 0};
+    uint64_t added = 0;
+    if (result == (long)sizeof added && first != NULL)
+        memcpy(&added, first, sizeof added);
+    if (passage->ticket != 0)
+        reservation_settle(&mine, added);
+    for (unsigned i = 0; i < thread->reservations; i++)
+        if (thread->reserved[i].ticket == mine.ticket && thread->reserved[i].file == mine.file)
+            thread->reservations = i;
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
 
 struct passage rules_write_open(struct open_file *file, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
-    if (file->kind != FILE_CONNECTION && file->kind != FILE_OUTBOUND && file->kind != FILE_EVENTFD)
+    if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
+        file_kind(file) != FILE_EVENTFD)
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
-    rules_reservation_settle(thread, 0);
-    if (file->kind == FILE_EVENTFD)
+    if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
         write_adopt(thread, &passage);
-    if (file->kind == FILE_OUTBOUND)
+    if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     thread_leave();
     return passage;
-}
-
-/* Settles what this thread's last write reserved: with nothing, when that call never came back
- * (cancellation, longjmp). */
-void rules_reservation_settle(struct thread *thread, uint64_t moved) {
-    struct open_file *file = thread->reserved_in;
-    if (file == NULL)
-        return;
-    thread->reserved_in = NULL;
-    if (thread->reserved_ticket != 0 && cell_generation(&file->cell) == thread->reserved_generation)
-        mailbox_settle(file->mailbox, thread->reserved_ticket, moved);
 }
 
 static void write_socket(const struct passage *passage, long result, size_t asked) {
@@ -306,14 +355,10 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
-    if (passage->file->kind == FILE_EVENTFD) {
-        uint64_t added = 0;
-        if (result == (long)sizeof added && first != NULL)
-            memcpy(&added, first, sizeof added);
-        rules_reservation_settle(thread, added);
-    } else if (alive(passage)) {
+    if (file_kind(passage->file) == FILE_EVENTFD)
+        write_eventfd(thread, passage, result, first);
+    else if (alive(passage))
         write_socket(passage, result, asked);
-    }
     thread_leave();
 }
 
@@ -350,7 +395,7 @@ void rules_accept_end(int fd) {
         return;
     struct open_file *file = file_open(fd, FILE_CONNECTION);
     if (file != NULL)
-        file->root = root_connection(thread);
+        cell_put(&file->root, cell_generation(&file->root), root_connection(thread));
     thread_leave();
 }
 
@@ -361,7 +406,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     if (thread == NULL)
         return passage;
     struct open_file *file = process_is_borrowed() ? NULL : file_become(fd, FILE_OUTBOUND);
-    if (file != NULL && file->kind == FILE_OUTBOUND) {
+    if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     }
@@ -369,9 +414,22 @@ struct passage rules_connect_begin(int fd, struct here here) {
     return passage;
 }
 
-void rules_connect_end(const struct passage *passage, int result) {
-    if (passage->file != NULL && alive(passage))
+/* Is the connect that gave this error still on its way, or has it been made? */
+static bool connect_goes_on(int error) {
+    return error == EINPROGRESS || error == EALREADY || error == EINTR || error == EAGAIN || error == EISCONN;
+}
+
+void rules_connect_end(const struct passage *passage, int fd, int result) {
+    struct thread *thread = passage->file != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    if (result != 0 && errno == EBADF)
+        file_created(fd);
+    else if (alive(passage) && result != 0 && !connect_goes_on(errno))
+        cell_put(&passage->file->cell, passage->generation, NULL);
+    if (alive(passage))
         file_mark(passage->file, FILE_UNFINISHED, result != 0 && errno == EINPROGRESS);
+    thread_leave();
 }
 
 void rules_eventfd_created(int fd, unsigned initial, int flags) {
@@ -398,12 +456,30 @@ void rules_timerfd_created(int fd) {
     thread_leave();
 }
 
-void rules_timer_armed(int fd, struct here here) {
+struct arming rules_timer_begin(int fd, struct here here) {
+    struct arming arming = {0};
     frame_settle(here);
     struct open_file *file = file_at(fd);
-    struct thread *thread = file != NULL && file->kind == FILE_TIMERFD ? thread_enter() : NULL;
+    struct thread *thread = file != NULL && file_kind(file) == FILE_TIMERFD ? thread_enter() : NULL;
+    if (thread == NULL)
+        return arming;
+    arming.passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
+    arming.before = cell_copy(&file->cell, arming.passage.generation);
+    cell_put(&file->cell, arming.passage.generation, flow_capture(&thread->flow));
+    thread_leave();
+    return arming;
+}
+
+/* A disarmed timer awaits nothing. */
+void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value) {
+    struct thread *thread = arming->passage.file != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    cell_put(&file->cell, cell_generation(&file->cell), flow_capture(&thread->flow));
+    struct open_file *file = arming->passage.file;
+    if (result != 0)
+        cell_put(&file->cell, arming->passage.generation, context_retain(arming->before));
+    else if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0)
+        cell_put(&file->cell, arming->passage.generation, NULL);
+    context_release(arming->before);
     thread_leave();
 }

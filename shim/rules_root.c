@@ -16,9 +16,9 @@ struct context *root_connection(struct thread *thread) {
     return root;
 }
 
-struct context *root_request(struct thread *thread, struct open_file *file) {
+struct context *root_request(struct thread *thread, struct open_file *file, uint32_t generation) {
     uint32_t number = atomic_fetch_add_explicit(&file->requests, 1, memory_order_relaxed) + 1;
-    struct context *connection = context_retain(file->root);
+    struct context *connection = cell_copy(&file->root, generation);
     struct context *root = context_root(connection, "req#", number, thread->flow.serial);
     if (root == NULL)
         context_release(connection);

@@ -27,7 +27,7 @@ void rules_thread_waits(struct thread *thread, struct here here) {
         thread->start_wait = here;
         return;
     }
-    if (thread->flow.current == thread->start)
+    if (thread->flow.current == thread->start && context_is(thread->start, thread->start_serial))
         flow_become(&thread->flow, NULL, true);
     thread->inherited = false;
 }

@@ -41,7 +41,7 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
     struct registration registration = {0};
     struct open_file *file = file_at(epoll);
     frame_settle(here);
-    if (file == NULL || file->kind != FILE_EPOLL || file->set == NULL || fd < 0)
+    if (file == NULL || file_kind(file) != FILE_EPOLL || file->set == NULL || fd < 0)
         return registration;
     struct thread *thread = thread_enter();
     if (thread == NULL)
@@ -71,7 +71,7 @@ static void register_done(struct thread *thread, const struct registration *regi
         interest_change(set, fd, registration->file, event, flow_capture(&thread->flow));
     else if (operation == EPOLL_CTL_DEL)
         interest_remove(set, fd, registration->file);
-    else if (registration->file->kind == FILE_EPOLL)
+    else if (file_kind(registration->file) == FILE_EPOLL)
         file_mark(registration->file, FILE_NESTED, true);
 }
 
@@ -129,7 +129,7 @@ static void end_answered(struct thread *thread) {
     if (top == NULL || top->wait.address != FRAME_OPEN_ENDED)
         return;
     bool alive = top->file != NULL && cell_generation(&top->file->cell) == top->generation;
-    if (!alive || (top->file->kind == FILE_CONNECTION && !file_has(top->file, FILE_OUTSTANDING)))
+    if (!alive || (file_kind(top->file) == FILE_CONNECTION && !file_has(top->file, FILE_OUTSTANDING)))
         frame_end(thread);
 }
 
@@ -148,7 +148,7 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return wait;
-    if (file == NULL || file->kind != FILE_EPOLL || file->set == NULL) {
+    if (file == NULL || file_kind(file) != FILE_EPOLL || file->set == NULL) {
         frame_end_for_wait(thread, here); /* what it reports is not known, but that it waits is */
         thread_leave();
         return wait;
@@ -207,14 +207,14 @@ static struct context *connection_context(const struct sighting *sighting, uint3
     bool continues = file_has(file, FILE_OUTSTANDING) || file_has(file, FILE_UNFINISHED) ||
                      (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
     struct context *request = continues ? cell_copy(&file->cell, sighting->generation) : NULL;
-    return request != NULL ? request : context_retain(file->root);
+    return request != NULL ? request : cell_copy(&file->root, sighting->generation);
 }
 
 /* A reference to what one event is about; NULL: the loop's base. */
 static struct context *event_context(struct thread *thread, const struct sighting *sighting, uint32_t events,
                                      struct batch *batch) {
     struct open_file *file = sighting->file;
-    switch (file->kind) {
+    switch (file_kind(file)) {
     case FILE_LISTENER:
     case FILE_EPOLL:
         return NULL;

@@ -65,8 +65,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
         say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
         return;
     }
-    watch_begin = thread_pause;
-    watch_end = thread_resume;
+    host_code_begin = thread_pause;
+    host_code_end = thread_resume;
     thread_begin_main();
     if (options.help) {
         say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});

@@ -39,22 +39,22 @@ static void list_add(struct thread *thread) {
     lock_give(&list_lock);
 }
 
-static void list_remove(struct thread *thread) {
-    if (!lock_take(&list_lock)) {
-        newest = NULL;
-    } else {
-        if (thread->newer != NULL)
-            thread->newer->older = thread->older;
-        else if (newest == thread)
-            newest = thread->older;
-        if (thread->older != NULL)
-            thread->older->newer = thread->newer;
-    }
-    lock_give(&list_lock);
+/* With the list locked. */
+static void list_unlink(struct thread *thread) {
+    if (thread->newer != NULL)
+        thread->newer->older = thread->older;
+    else if (newest == thread)
+        newest = thread->older;
+    if (thread->older != NULL)
+        thread->older->newer = thread->newer;
 }
 
 static void thread_free(struct thread *thread) {
-    list_remove(thread);
+    if (lock_take(&list_lock))
+        list_unlink(thread);
+    else
+        newest = NULL;
+    lock_give(&list_lock);
     slab_give(&threads, thread);
 }
 
@@ -68,13 +68,15 @@ static void sweep(void) {
     for (struct thread *thread = newest; thread != NULL && gone == NULL; thread = thread->older)
         if (!thread->managed && kernel_call(SYS_tgkill, process_pid(), thread->tid, 0, 0, 0, 0) == -ESRCH)
             gone = thread;
+    if (gone != NULL)
+        list_unlink(gone);
     lock_give(&list_lock);
     if (gone == NULL)
         return;
     frame_end_all(gone);
     flow_unstash(&gone->flow);
     context_release(gone->flow.current);
-    thread_free(gone);
+    slab_give(&threads, gone);
 }
 
 static struct thread *thread_new(struct context *start) {
@@ -85,6 +87,7 @@ static struct thread *thread_new(struct context *start) {
     flow_begin(&thread->flow, start);
     thread->inherited = start != NULL;
     thread->start = start;
+    thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
     list_add(thread);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
@@ -117,26 +120,37 @@ struct thread *thread_enter_slow(uintptr_t here) {
     return thread;
 }
 
-/* The program's code that runs inside a hook may set errno, which is the hooked call's (H12). */
-static _Thread_local int errno_kept;
-
-void thread_pause(void) {
-    errno_kept = errno;
+int thread_pause(void) {
+    int kept = errno;
     thread_leave();
+    return kept;
 }
 
-void thread_resume(void) {
+void thread_resume(int kept) {
     thread_guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
-    errno = errno_kept;
+    errno = kept;
 }
 
 void thread_bury_slow(void) {
-    if (thread_guard != 0)
+    if (thread_enter() == NULL)
         return;
-    int kept = errno;
     graveyard_bury();
-    errno = kept;
+    thread_leave();
+}
+
+bool thread_enter_ended(void) {
+    if (!ended || thread_guard != 0)
+        return false;
+    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+void thread_leave_ended(void) {
+    graveyard_bury();
+    context_thread_end();
+    thread_leave();
 }
 
 void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
@@ -158,22 +172,23 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     thread_leave();
 }
 
+/* What is destroyed here may open scopes and drop values of its own: so it ends twice. */
 void thread_end(void) {
     struct thread *thread = thread_enter();
-    if (thread == NULL) {
-        ended = true;
+    ended = thread == NULL;
+    if (thread == NULL)
         return;
-    }
-    rules_reservation_settle(thread, 0);
+    rules_reservations_end(thread);
+    frame_end_all(thread);
+    flow_end(&thread->flow);
+    graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
     thread_self = NULL;
     frame_limit = UINTPTR_MAX;
     thread_free(thread);
-    thread_leave();
-    thread_bury();
     ended = true;
-    context_thread_end();
+    thread_leave_ended();
 }
 
 /* The main thread's stack ends above the file name that the kernel put there, and may grow down as far

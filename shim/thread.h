@@ -40,14 +40,13 @@ struct loop {
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
 struct frame {
-    struct here wait;            /* address FRAME_OPEN_ENDED: opened by a read, only a wait or read ends it */
-    struct context *before;      /* a reference; current again when it ends */
-    struct context *base;        /* a reference; what unknown work and new roots see */
-    const struct context *floor; /* what was adopted; recognised by its serial */
-    uint64_t floor_serial;
-    unsigned detours;       /* the flow's, when it was opened */
-    struct loop *loop;      /* NULL: none */
-    struct open_file *file; /* opened by a read: of what */
+    struct here wait;        /* address FRAME_OPEN_ENDED: opened by a read, only a wait or read ends it */
+    struct context *before;  /* a reference; current again when it ends */
+    struct context *base;    /* a reference; what unknown work and new roots see */
+    struct flow_mark opened; /* scopes opened since are this frame's */
+    uint64_t adopted;          /* serial of the context that was adopted last; 0: none */
+    struct loop *loop;       /* NULL: none */
+    struct open_file *file;  /* opened by a read: of what */
     uint32_t generation;
     uint64_t wait_serial; /* names the wait: files that it reported carry it */
     enum evidence evidence;
@@ -57,8 +56,16 @@ struct frame {
     bool mixed;      /* its events had several contexts */
 };
 
+/* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
+struct reservation {
+    struct open_file *file;
+    uint32_t generation;
+    uint64_t ticket;
+    uintptr_t address; /* of the hook's stack frame */
+};
+
 #define FRAME_OPEN_ENDED UINTPTR_MAX
-enum { FRAMES_DEEPEST = 8, LOOPS = 8 };
+enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4 };
 
 struct thread {
     void *free_link; /* the slab's, while free */
@@ -70,11 +77,11 @@ struct thread {
     uintptr_t stack_low, stack_high; /* 0: not known */
     struct here start_wait;          /* F1: the first wait of a thread that inherited a context */
     bool inherited;                  /* the flow's outermost context is the one it was started with: */
-    const struct context *start;     /* this one, kept by the flow's path */
-    uint64_t waits;                  /* counts waits, to name them */
-    struct open_file *reserved_in;   /* a mailbox entry reserved by a call that has not come back */
-    uint32_t reserved_generation;
-    uint64_t reserved_ticket;
+    const struct context *start;     /* this one, recognised by its serial */
+    uint64_t start_serial;
+    uint64_t waits;                            /* counts waits, to name them */
+    struct reservation reserved[RESERVATIONS]; /* outermost first */
+    unsigned reservations;
     struct thread *newer, *older; /* the list of all threads */
     int tid;
     bool managed; /* its end will be seen */
@@ -103,9 +110,15 @@ static inline void thread_leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
     thread_guard = 0;
 }
-/* Takes the guard off while the program's code runs, from inside it. */
-void thread_pause(void);
-void thread_resume(void);
+/* Takes the guard off while the program's code runs, from inside it; what the first returns (errno, which
+ * is the hooked call's: H12) the second gets back. */
+int thread_pause(void);
+void thread_resume(int kept);
+
+/* After its end a thread may still run destructors of its own, and give references back in them. True: the
+ * guard is taken, and thread_leave_ended gives it back. */
+bool thread_enter_ended(void);
+void thread_leave_ended(void);
 
 /* Destroys what this thread's dropped values ask for, where the program's code may run. Outside the guard. */
 void thread_bury_slow(void);

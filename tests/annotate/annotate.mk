@@ -2,15 +2,23 @@
 # is called by its own name, and so that the fortified and the inlined ones are. It prints %m, which is glibc's.
 
 ANNOTATE_TEST := $(BUILD)/tests/annotate
-ANNOTATE_TEST_PROGRAMS := $(addprefix $(ANNOTATE_TEST)/, plain fortified)
+ANNOTATE_TEST_PROGRAMS := $(addprefix $(ANNOTATE_TEST)/, plain fortified owner)
 TEST_BINARIES += $(BUILD)/tests/test_annotate
 TEST_PREREQS += $(BUILD)/libctxshim.so $(ANNOTATE_TEST_PROGRAMS)
 
 $(ANNOTATE_TEST)/plain: ANNOTATE_WAY := -fno-builtin -D__NO_INLINE__ -U_FORTIFY_SOURCE
 $(ANNOTATE_TEST)/fortified: ANNOTATE_WAY := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-$(ANNOTATE_TEST_PROGRAMS): tests/annotate/program.c tests/annotate/calls.c tests/annotate/program.h shim/ctxshim.h
+$(ANNOTATE_TEST)/plain $(ANNOTATE_TEST)/fortified: tests/annotate/program.c tests/annotate/calls.c tests/annotate/program.h shim/ctxshim.h
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(CFLAGS) $(ANNOTATE_WAY) -Wno-format -fexceptions -Ishim -o $@ $(filter %.c,$^) -pthread
+
+# The library is found where the program is.
+$(ANNOTATE_TEST)/libown.so: tests/annotate/own.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CFLAGS) -fno-builtin -fPIC -shared -o $@ $<
+$(ANNOTATE_TEST)/owner: tests/annotate/owner.c $(ANNOTATE_TEST)/libown.so
+	@mkdir -p $(@D)
+	$(CC) -std=c17 $(CFLAGS) -o $@ $< -L$(@D) -lown -Wl,-rpath,'$$ORIGIN'
 
 $(BUILD)/tests/test_annotate: tests/annotate/test_annotate.c
 	@mkdir -p $(@D)

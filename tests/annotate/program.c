@@ -564,7 +564,7 @@ static const struct scene stories[] = {
                                         ROW(ends_fsetpos64) ROW(file_copies) ROW(copies) ROW(replaced)
                                             ROW(taken) ROW(told_but_not_moved) ROW(stderr_turns_binary)
                                                 ROW(forks) ROW(threads) ROW(cancelled) ROW(signals)
-                                                    ROW(cookie){0}};
+                                                    ROW(cookie) ROW(loop_left){0}};
 
 static bool run(const struct scene *scenes, const char *wanted) {
     for (; scenes->name != NULL; scenes++) {

@@ -331,20 +331,20 @@ Test(annotate, a_write_cut_anywhere_goes_on_where_it_was_cut) {
 }
 
 Test(annotate, a_cut_prefix_is_closed_when_another_follows) {
-    const char *const whole = "[job] hello\n[job] world\n";
-    for (size_t limit = 0; limit <= strlen(whole); limit++) {
+    const char *const whole = "[job] hello\n[job] world\n", *const lines[] = {"hello\n", "world\n"};
+    for (size_t limit = 0; limit < strlen(whole); limit++) {
         char *const argument = g_strdup_printf("%zu other", limit);
         struct outcome outcome = run("plain", "annotate=stderr", FILE_ITSELF, "cut", argument, NULL);
-        const size_t line = limit < 12 ? 0 : 12, in = limit - line;
+        const size_t line = limit / 12, in = limit % 12;
         GString *const expected = g_string_new_len(whole, (gssize)limit);
         if (in > 0 && in < 6)
             g_string_append(expected, "?] ");
         if (in < 6)
             g_string_append(expected, "[other] ");
-        g_string_append(expected, line == 0 ? "hello\n" + (in < 6 ? 0 : in - 6) : "");
-        g_string_append(expected, line == 0 ? "[other] world\n" : "world\n" + (in < 6 ? 0 : in - 6));
-        if (limit < strlen(whole))
-            expect_same(outcome.err, expected->str, "cut at %zu", limit);
+        g_string_append(expected, &lines[line][in < 6 ? 0 : in - 6]);
+        if (line == 0)
+            g_string_append(expected, "[other] world\n");
+        expect_same(outcome.err, expected->str, "cut at %zu", limit);
         g_string_free(expected, TRUE);
         outcome_free(&outcome);
         g_free(argument);
@@ -514,6 +514,16 @@ Test(annotate, stderr_that_is_not_text_is_left_alone) {
 
 Test(annotate, a_stream_without_a_descriptor_is_left_alone) {
     expect_story("annotate=stderr", PIPE, "cookie", NULL, "");
+}
+
+/* Other libraries have functions of these names, with other arguments. */
+Test(annotate, another_librarys_function_of_the_name_is_its_own) {
+    for (const char *const *options = (const char *[]){"", "annotate=stderr:annotate=stdout", NULL};
+         *options != NULL; options++) {
+        struct outcome outcome = run("owner", *options, PACKETS, NULL);
+        expect_same(outcome.out, "117\n", "owner, %s", *options);
+        outcome_free(&outcome);
+    }
 }
 
 /* --- processes, threads, signals --------------------------------------------------------------------------

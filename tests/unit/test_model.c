@@ -49,7 +49,6 @@ struct model_detour {
     enum kind kind;
     uint32_t id, root, step;
     struct path before;
-    bool closed_then[DEEPEST + 2]; /* of the elements of `before` */
     struct scope scope;
 };
 
@@ -108,23 +107,6 @@ static bool is_left(uint32_t id) {
     return elements[id].scoped && elements[id].closed;
 }
 
-/* What a flow goes back to when the detour ends: out of the scopes that were closed meanwhile. */
-static struct path back_to(const struct model_detour *detour) {
-    struct path path = detour->before;
-    while (path.length > 0 && is_left(path.at[path.length - 1]) && !detour->closed_then[path.length - 1])
-        path.length--;
-    return path;
-}
-
-/* Was a scope further out closed meanwhile? */
-static bool closed_below(const struct model_detour *detour) {
-    struct path open = back_to(detour);
-    for (uint32_t i = 0; i < open.length; i++)
-        if (is_left(open.at[i]) && !detour->closed_then[i])
-            return true;
-    return false;
-}
-
 static bool anywhere(uint32_t id) {
     for (int i = 0; i < FLOWS; i++) {
         if (has(&model[i].current, id))
@@ -160,11 +142,8 @@ static int model_close_detour(struct model_flow *flow, uint32_t id) {
         if (element->scoped && !element->closed && element->step > top->step)
             return UNDECIDED;
     }
-    if (top->kind != SUPPRESS) {
-        if (closed_below(top))
-            return UNDECIDED;
-        flow->current = back_to(top);
-    }
+    if (top->kind != SUPPRESS) /* whatever others closed meanwhile: this flow is still inside */
+        flow->current = top->before;
     flow->depth--;
     return 0;
 }
@@ -181,9 +160,7 @@ static int model_close_element(struct model_flow *flow, uint32_t id) {
     }
     if (!has(&flow->current, id))
         return is_left(id) || !anywhere(id) ? 0 : elements[id].orphaned ? UNDECIDED : EPERM;
-    if (own_root && closed_below(top))
-        return UNDECIDED;
-    struct path back = own_root ? back_to(top) : flow->current;
+    struct path back = own_root ? top->before : flow->current;
     while (!own_root && back.at[--back.length] != id)
         ;
     for (uint32_t i = flow->current.length; i-- > 0;) {
@@ -217,8 +194,6 @@ static void model_detour_open(int i, enum kind kind, uint32_t root_id) {
     struct model_detour *detour = &flow->detours[flow->depth++];
     *detour = (struct model_detour){
         .kind = kind, .id = ++detour_count, .root = root_id, .step = now, .before = flow->current};
-    for (uint32_t at = 0; at < flow->current.length; at++)
-        detour->closed_then[at] = is_left(flow->current.at[at]);
 }
 
 static void step_push(int i) {
@@ -266,7 +241,7 @@ static void step_set(int i) {
         return;
     values[key] = value;
     const struct element *top = path->length > 0 ? &elements[path->at[path->length - 1]] : NULL;
-    if (top != NULL && !top->scoped && !top->shown)
+    if (top != NULL && !top->scoped && !top->shown && top->flow == model[i].id)
         path->length--;
     memcpy(derive(path, model[i].id, false, NULL)->values, values, sizeof values);
 }

@@ -32,7 +32,7 @@ static bool work(struct flow *flow, unsigned number, unsigned *seed) {
     struct context *found = cell_copy(&cells[rand_r(seed) % SHARED], generations[0]);
     struct scope inside = flow_attach(flow, found, &error);
     context_release(found);
-    struct scope step = flow_push(flow, "step", &error);
+    struct scope step = flow_push(flow, "step", 4, &error);
     unsigned *value = value_new(number);
     if (flow_set(flow, stress_key, value, &error) != 0)
         return false;

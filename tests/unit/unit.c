@@ -28,7 +28,7 @@ static struct scope opened(struct scope scope, int error) {
 
 struct scope push(struct flow *flow, const char *name) {
     int error = 0;
-    struct scope scope = flow_push(flow, name, &error);
+    struct scope scope = flow_push(flow, name, strlen(name), &error);
     return opened(scope, error);
 }
 
