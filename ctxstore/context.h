@@ -157,7 +157,7 @@ bool context_is(const struct context *context, uint64_t serial);
 
 /* Gives the nearest root at or above `context` another display name. 0, or an errno value: ENOENT
  * without a root, ENOMEM. Readers see the old name or the new one, whole. */
-int context_rename(struct context *context, const char *name);
+int context_rename(struct context *context, const char *text);
 
 /* Writes the stack of operations, outermost first, separated by blanks: as snprintf counts and cuts.
  * Async-signal-safe. */

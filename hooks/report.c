@@ -268,7 +268,7 @@ GATED_HOOK(void, error_at_line,
         return;
     }
     if (!mine || !error_annotated(status, number, &place, &message)) {
-        unsigned one_per_line = error_one_per_line;
+        int one_per_line = error_one_per_line;
         error_one_per_line = mine ? 0 : one_per_line;
         REAL(error_at_line)(status, number, file, line, "%s", good ? message.text : format);
         error_one_per_line = one_per_line;

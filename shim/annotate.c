@@ -103,7 +103,7 @@ static void mark(int fd, enum file_flag flag) {
 }
 
 static bool is_regular(int fd) {
-    struct stat status;
+    struct stat status = {0};
     return kernel_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0) == 0 && S_ISREG(status.st_mode);
 }
 

@@ -36,16 +36,22 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
 static inline struct passage rules_read_begin(int fd, struct here here) {
     frame_settle(here);
     struct open_file *file = file_at(fd);
-    return __builtin_expect(file == NULL, 1) ? (struct passage){0} : rules_read_open(file, here);
+    if (__builtin_expect(file == NULL, 1))
+        return (struct passage){0};
+    return rules_read_open(file, here);
 }
 static inline struct passage rules_write_begin(int fd, struct here here) {
     frame_settle(here);
     struct open_file *file = file_at(fd);
-    return __builtin_expect(file == NULL, 1) ? (struct passage){0} : rules_write_open(file, here);
+    if (__builtin_expect(file == NULL, 1))
+        return (struct passage){0};
+    return rules_write_open(file, here);
 }
 /* For calls with MSG_ flags: the error queue holds no bytes of the peer's. */
 static inline struct passage rules_receive_begin(int fd, int flags, struct here here) {
-    return flags & MSG_ERRQUEUE ? (struct passage){0} : rules_read_begin(fd, here);
+    if (flags & MSG_ERRQUEUE)
+        return (struct passage){0};
+    return rules_read_begin(fd, here);
 }
 /* `result` is the real call's; `buffers` is where it put the bytes (readable when result > 0). */
 static inline void rules_read_end(const struct passage *passage, long result, const struct iovec *buffers,

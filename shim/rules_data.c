@@ -75,7 +75,8 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
 static bool comes_back(const struct frame *top, const struct passage *passage) {
     if (top == NULL || top->wait.address != FRAME_OPEN_ENDED)
         return false;
-    if (file_kind(passage->file) == FILE_CONNECTION)
+    if (file_kind(passage->file) == FILE_CONNECTION && top->file != NULL &&
+        file_kind(top->file) == FILE_CONNECTION)
         return !file_has(passage->file, FILE_OUTSTANDING);
     return top->file == passage->file && top->generation == passage->generation;
 }

@@ -197,7 +197,7 @@ void thread_begin_main(void) {
     struct thread *thread = thread_new(NULL);
     if (thread == NULL)
         return;
-    struct rlimit limit;
+    struct rlimit limit = {0};
     uintptr_t top = getauxval(AT_EXECFN);
     size_t size = MAIN_STACK_AT_LEAST;
     if (kernel_call(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur > size)
