@@ -79,14 +79,28 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         return;
     }
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
+    bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
     frame->evidence = evidence;
-    frame->adopted = serial;
+    frame->adopted = context;
+    frame->adopted_serial = serial;
+    frame->adopted_value = is_value;
+}
+
+/* Has the callback left the work that was adopted, by closing a scope of it? What it opened then is that
+ * work's next step, and nobody else's (`await` does so). */
+static bool left_adopted(const struct thread *thread, const struct frame *frame) {
+    if (frame->adopted_serial == 0 || frame->adopted_value)
+        return false;
+    return !context_is(frame->adopted, frame->adopted_serial) ||
+           !context_descends(thread->flow.current, frame->adopted);
 }
 
 bool frame_explicit(const struct thread *thread) {
-    struct flow_mark none = {0};
-    return flow_explicit(&thread->flow, thread->depth > 0 ? thread->frames[thread->depth - 1].opened : none);
+    if (thread->depth == 0)
+        return flow_explicit(&thread->flow, (struct flow_mark){0});
+    const struct frame *frame = &thread->frames[thread->depth - 1];
+    return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
 }
 
 void frame_settle_slow(uintptr_t here) {

@@ -51,7 +51,7 @@ static void frame_name_file(struct thread *thread, const struct passage *passage
 static bool has_it_already(struct thread *thread, const struct context *context) {
     const struct frame *frame = frame_top(thread);
     return context_descends_surely(thread->flow.current, context) ||
-           (frame != NULL && context_is(context, frame->adopted) && context->kind == CONTEXT_VALUE);
+           (frame != NULL && frame->adopted_value && context_is(context, frame->adopted_serial));
 }
 
 /* Adopts a carrier's context (a reference). An empty one says "nobody knows": in a loop that watches

@@ -44,9 +44,11 @@ struct frame {
     struct context *before;  /* a reference; current again when it ends */
     struct context *base;    /* a reference; what unknown work and new roots see */
     struct flow_mark opened; /* scopes opened since are this frame's */
-    uint64_t adopted;          /* serial of the context that was adopted last; 0: none */
-    struct loop *loop;       /* NULL: none */
-    struct open_file *file;  /* opened by a read: of what */
+    const struct context *adopted; /* last; recognised by its serial, 0: none */
+    uint64_t adopted_serial;
+    bool adopted_value;     /* it was the setting of a value: a later one may have taken its place */
+    struct loop *loop;      /* NULL: none */
+    struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
     uint64_t wait_serial; /* names the wait: files that it reported carry it */
     enum evidence evidence;

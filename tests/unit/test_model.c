@@ -432,7 +432,7 @@ Test(model, a_random_walk_agrees_with_the_naive_model, .timeout = 600, .fini = e
     uint32_t steps = (uint32_t)setting("UNIT_STEPS", 1000000);
     uint64_t seed = setting("UNIT_SEED", (uint64_t)time(NULL));
     random_state = seed * 2 + 1;
-    cr_log_warn("model: UNIT_SEED=%" PRIu64 " UNIT_STEPS=%" PRIu32, seed, steps);
+    fprintf(stderr, "model: UNIT_SEED=%" PRIu64 " UNIT_STEPS=%" PRIu32 "\n", seed, steps);
     elements = calloc(steps + 2, sizeof *elements);
     destroyed = calloc(steps + 2, sizeof *destroyed);
     seen_element = calloc(steps + 2, sizeof *seen_element);
