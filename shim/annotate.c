@@ -113,10 +113,26 @@ static int flags_of(int fd) {
     return flags < 0 ? O_RDWR : (int)flags;
 }
 
+/* Programs in containers open their stderr by its name. */
+static int standard_number(const char *path) {
+    static const char *const directories[] = {"/dev/fd/", "/proc/self/fd/", "/dev/"};
+    static const char *const names[] = {"1", "2", "stdout", "stderr"};
+    for (size_t d = 0; d < sizeof directories / sizeof *directories; d++) {
+        size_t length = strlen(directories[d]);
+        for (int n = 0; n < 4 && strncmp(path, directories[d], length) == 0; n++)
+            if (strcmp(path + length, names[n]) == 0)
+                return n % 2 + 1;
+    }
+    return -1;
+}
+
 void annotate_file_opened(int fd, const char *path) {
     if (is_named(fd)) {
         if ((flags_of(fd) & O_ACCMODE) != O_WRONLY)
             mark(fd, FILE_SPARED);
+    } else if (path != NULL && is_named(standard_number(path))) {
+        if ((flags_of(fd) & O_ACCMODE) == O_WRONLY)
+            mark(fd, FILE_ANNOTATED);
     } else if (patterns && path != NULL && words_any(word_matches, path)) {
         if ((flags_of(fd) & (O_ACCMODE | O_APPEND)) == (O_WRONLY | O_APPEND) && is_regular(fd))
             mark(fd, FILE_ANNOTATED);
