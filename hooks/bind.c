@@ -1,6 +1,8 @@
 /* The table of real functions, filled with dlsym(RTLD_NEXT): whatever another preload put there stays in
  * the chain (H24). Each row names a function that this libc has, so no lookup fails, and a lookup that
  * succeeds does not allocate (H1, H2). */
+#include "../shim/annotate.h"
+#include "../shim/start.h"
 #include "hook.h"
 
 #include <dlfcn.h>
@@ -29,4 +31,14 @@ void hooks_bind(void) {
         void *function = dlsym(RTLD_NEXT, binding->name);
         memcpy((char *)&hooks_real + binding->offset, &function, sizeof function);
     }
+}
+
+/* The one constructor; glibc's loader hands every one main's arguments. It runs first of all (-z initfirst),
+ * before libc's own start-up. */
+__attribute__((constructor)) static void start(int argc, char **argv, char **environment) {
+    (void)argc;
+    (void)argv;
+    hooks_bind();
+    shim_start(environment);
+    hooks_gates(annotate_on);
 }

@@ -1,4 +1,4 @@
-/* Binding the real functions: what start-up needs to know of the hooks. */
+/* Binding the real functions. */
 #ifndef HOOKS_BIND_H
 #define HOOKS_BIND_H
 

@@ -1,9 +1,7 @@
-/* Start-up: the one constructor.
- *
- * Order matters: first the real functions, then the options (read once, and not at all in a process that
- * runs with somebody's raised rights), then the main thread, and last the word that lets hooks work. */
+/* Start-up. The options come first (read once, and not at all in a process that runs with somebody's raised
+ * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. */
+#include "start.h"
 #include "../ctxstore/kernel.h"
-#include "../hooks/bind.h"
 #include "annotate.h"
 #include "options.h"
 #include "process.h"
@@ -52,15 +50,10 @@ static const char *environment_get(char *const *environment, const char *name) {
     return NULL;
 }
 
-/* glibc's loader hands every constructor main's arguments. */
-__attribute__((constructor)) static void start(int argc, char **argv, char **environment) {
-    (void)argc;
-    (void)argv;
-    hooks_bind();
+void shim_start(char *const *environment) {
     bool trusted = getauxval(AT_SECURE) == 0;
     options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS") : NULL, warn_unknown);
     annotate_start();
-    hooks_gates(annotate_on);
     if (!process_start()) {
         say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
         return;
