@@ -43,6 +43,15 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     context_release(context);
 }
 
+void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {
+    struct context *dropped = NULL;
+    cell_lock(cell);
+    if (cell_generation(cell) == generation && cell->context == context)
+        dropped = cell_swap(cell, NULL);
+    lock_give(&cell->lock);
+    context_release(dropped);
+}
+
 struct context *cell_copy(struct cell *cell, uint32_t generation) {
     struct context *context = NULL;
     cell_lock(cell);

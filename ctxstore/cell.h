@@ -30,6 +30,8 @@ uint32_t cell_generation(const struct cell *cell);
 
 /* Replaces the context; consumes the reference. Into a stale cell: only drops it. */
 void cell_put(struct cell *cell, uint32_t generation, struct context *context);
+/* Drops the context if it still is this one. */
+void cell_clear(struct cell *cell, uint32_t generation, const struct context *context);
 /* A new reference to the context, or NULL. */
 struct context *cell_copy(struct cell *cell, uint32_t generation);
 

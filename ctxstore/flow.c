@@ -127,7 +127,12 @@ struct scope flow_push(struct flow *flow, const char *operation, size_t length, 
     return scope_of(flow, node);
 }
 
-/* Opens one around `inside` (consuming the reference, but on failure), which becomes current. */
+static uint64_t serial_of(const struct context *context) {
+    return atomic_load_explicit(&context->serial, memory_order_relaxed);
+}
+
+/* Opens one around `inside` (consuming the reference, but on failure), which becomes current. A watcher is
+ * told of that, and may use the flow: the detour is whole by then. */
 static struct detour *detour_open(struct flow *flow, enum detour_kind kind, struct context *inside,
                                   int *error) {
     struct detour *detour = slab_take(&detour_slab);
@@ -136,14 +141,15 @@ static struct detour *detour_open(struct flow *flow, enum detour_kind kind, stru
         return NULL;
     }
     detour->outer = flow->detours;
+    detour->before = flow->current;
     detour->kind = kind;
-    detour->root = 0;
+    detour->root = kind == DETOUR_ROOT ? serial_of(inside) : 0;
+    detour->since = kind == DETOUR_ROOT ? detour->root : context_next_serial();
+    detour->number = ++flow->detours_opened;
     uint64_t serial = atomic_fetch_add_explicit(&detour_serials, 1, memory_order_relaxed) | DETOUR_SERIAL;
     atomic_store_explicit(&detour->serial, serial, memory_order_release);
     flow->detours = detour;
-    detour->number = ++flow->detours_opened;
-    detour->since = context_next_serial();
-    detour->before = flow_swap(flow, inside, kind == DETOUR_ATTACH);
+    (void)flow_swap(flow, inside, kind == DETOUR_ATTACH);
     return detour;
 }
 
@@ -168,13 +174,11 @@ struct scope flow_root(struct flow *flow, struct context *base, const char *name
         *error = ENOMEM;
         return (struct scope){0};
     }
-    struct detour *detour = detour_open(flow, DETOUR_ROOT, root, error);
-    if (detour == NULL) {
-        context_release(root);
-        return (struct scope){0};
-    }
-    detour->root = detour->since = atomic_load_explicit(&root->serial, memory_order_relaxed);
-    return scope_of(flow, root);
+    struct scope scope = scope_of(flow, root);
+    if (detour_open(flow, DETOUR_ROOT, root, error) != NULL)
+        return scope;
+    context_release(root);
+    return (struct scope){0};
 }
 
 struct scope flow_attach(struct flow *flow, struct context *context, int *error) {
@@ -229,6 +233,10 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     if (change == VALUES_SAME)
         return 1;
     struct context *parent = set_parent(flow), *node = NULL;
+    if (change == VALUES_CHANGED && values == NULL && (parent == NULL || parent->values == NULL)) {
+        flow_become(flow, context_retain(parent), false); /* nothing is left of what was set */
+        return 0;
+    }
     if (change == VALUES_CHANGED)
         node = context_with_values(context_retain(parent), values, flow->serial);
     if (node == NULL) {
@@ -334,9 +342,12 @@ static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) || node->kind != CONTEXT_OPERATION)
         return false;
-    if (!flow_owns(flow, node))
+    flow->current = node->parent; /* first, as in flow_close_quick */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (!flow_owns(flow, node)) {
+        flow->current = node;
         return false;
-    flow->current = node->parent;
+    }
     if (flow->stash.context == node)
         flow->stash = (struct stash){0};
     context_discard(node);

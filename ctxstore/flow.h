@@ -86,21 +86,24 @@ static inline struct scope flow_push_quick(struct flow *flow, const char *operat
     if (node == NULL)
         return (struct scope){0};
     node->scoped = 1;
+    atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
     flow->current = node;
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
+/* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
+ * of references that is looked at then is final. */
 static inline bool flow_close_quick(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node == NULL || node != scope->node || node->kind != CONTEXT_OPERATION ||
         atomic_load_explicit(&node->serial, memory_order_relaxed) != scope->serial ||
-        atomic_load_explicit(&node->references, memory_order_acquire) != 1 ||
         node->name_length > CONTEXT_NAME_INLINE || flow->detours != NULL)
         return false;
-    struct context *parent = node->parent;
-    if (!context_discard_quick(node))
-        return false;
-    flow->current = parent;
-    return true;
+    flow->current = node->parent;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&node->references, memory_order_acquire) == 1 && context_discard_quick(node))
+        return true;
+    flow->current = node;
+    return false;
 }
 
 /* Closes a scope: 0, or an errno value (EPERM: this flow is not inside it). */

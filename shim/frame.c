@@ -50,6 +50,15 @@ void frame_end(struct thread *thread) {
     context_release(base);
 }
 
+void frame_next(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    flow_unwind(&thread->flow, frame->opened);
+    flow_become(&thread->flow, context_retain(frame->base), true);
+    frame->opened = flow_mark(&thread->flow);
+    frame->adopted_serial = 0;
+    frame->evidence = EVIDENCE_NONE;
+}
+
 void frame_end_all(struct thread *thread) {
     while (thread->depth > 0)
         frame_end(thread);

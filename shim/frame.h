@@ -32,6 +32,9 @@ struct context *frame_base_clean(const struct thread *thread);
 /* Makes `context` (a reference) current in the innermost frame; opens an open-ended one where there is none.
  */
 void frame_adopt(struct thread *thread, struct context *context, enum evidence evidence);
+/* The next callback of the same wait begins: what the last one left is over, and reported. */
+void frame_next(struct thread *thread);
+
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);
 

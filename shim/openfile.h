@@ -37,6 +37,7 @@ enum file_flag {
     FILE_NESTED = 1 << 3,    /* an epoll that is itself waited for */
     FILE_DEFERS = 1 << 4,    /* E4: answers come from other frames, one each */
     FILE_PUBLISHES = 1 << 5, /* E4: is written to without having asked */
+    FILE_REPEATS = 1 << 12,  /* a timerfd that fires again by itself */
     FILE_ANNOTATED = 1 << 6, /* a log: lines get their context in front */
     FILE_MIDLINE = 1 << 7,   /* ... and the last one was not ended yet */
     FILE_SPARED = 1 << 8,    /* no log after all: never annotated again */
@@ -55,6 +56,7 @@ struct open_file {
     _Atomic uint32_t requests;  /* number of the latest */
     _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */
     _Atomic uint64_t waited;    /* serial of the wait that reported it last */
+    _Atomic uint64_t served;    /* serial of the wait whose report of it was read */
     struct cell root;           /* a connection's own context; lives and dies with `cell` */
     struct mailbox *mailbox;    /* of an eventfd */
     struct interest_set *set;   /* of an epoll */

@@ -37,13 +37,32 @@ static bool frame_is_weak(struct thread *thread) {
     return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
 }
 
-/* An open-ended frame lasts until its connection is answered: it has to know which. */
+/* What the frame's work came from: an open-ended frame lasts until that is answered, and in a batch another
+ * one begins the next callback. */
 static void frame_name_file(struct thread *thread, const struct passage *passage) {
     struct frame *frame = frame_top(thread);
-    if (frame != NULL && frame->wait.address == FRAME_OPEN_ENDED) {
-        frame->file = passage->file;
-        frame->generation = passage->generation;
-    }
+    if (frame == NULL)
+        return;
+    frame->file = passage->file;
+    frame->generation = passage->generation;
+}
+
+/* Did the wait that opened this frame report the file? */
+static bool reported_in(const struct frame *frame, const struct open_file *file) {
+    return frame->wait_serial != 0 &&
+           atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
+}
+
+/* A batch is handled callback by callback. One that reads, for the first time in this frame, what the wait
+ * reported, after another one read something else so, is the next: what the last one left is not its. */
+static void next_callback(struct thread *thread, const struct passage *passage) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !reported_in(frame, passage->file))
+        return;
+    uint64_t served =
+        atomic_exchange_explicit(&passage->file->served, frame->wait_serial, memory_order_relaxed);
+    if (served != frame->wait_serial && frame->file != NULL && frame->file != passage->file)
+        frame_next(thread);
 }
 
 /* Does the current context descend from this one? A value set since may have taken the place of the very
@@ -58,6 +77,7 @@ static bool has_it_already(struct thread *thread, const struct context *context)
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                           enum evidence evidence) {
+    next_callback(thread, passage);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
     if (nothing_new || frame_explicit(thread)) {
@@ -169,6 +189,14 @@ static void read_nothing(struct thread *thread, const struct passage *passage) {
         carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
 }
 
+/* F5. A timer that fires once is over when that was read, and keeps nobody. */
+static void read_timer(struct thread *thread, const struct passage *passage) {
+    struct context *armed = cell_copy(&passage->file->cell, passage->generation);
+    if (!file_has(passage->file, FILE_REPEATS))
+        cell_clear(&passage->file->cell, passage->generation, armed);
+    carrier_adopt(thread, passage, armed, EVIDENCE_READ);
+}
+
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
     if (!read_tells(result))
@@ -177,6 +205,8 @@ static void read_done(struct thread *thread, const struct passage *passage, long
         read_connection(thread, passage, result);
     else if (file_kind(passage->file) == FILE_EVENTFD)
         read_eventfd(thread, passage, result, buffers, count);
+    else if (file_kind(passage->file) == FILE_TIMERFD)
+        read_timer(thread, passage);
     else
         carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
 }
@@ -214,12 +244,6 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
 static void answered_itself(struct open_file *file) {
     if (atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed) != 0)
         file_mark(file, FILE_PUBLISHES, true);
-}
-
-/* Did the wait that opened this frame report the connection? */
-static bool reported_in(const struct frame *frame, const struct open_file *file) {
-    return frame->wait_serial != 0 &&
-           atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
 }
 
 /* E4. Returns what is to be adopted (a reference), or NULL. */
@@ -481,6 +505,8 @@ void rules_timer_end(const struct arming *arming, int result, const struct itime
         cell_put(&file->cell, arming->passage.generation, context_retain(arming->before));
     else if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0)
         cell_put(&file->cell, arming->passage.generation, NULL);
+    if (result == 0)
+        file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
     context_release(arming->before);
     thread_leave();
 }

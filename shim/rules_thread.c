@@ -23,10 +23,12 @@ static bool same_place(struct here a, struct here b) {
 void rules_thread_waits(struct thread *thread, struct here here) {
     if (!thread->inherited || thread->depth > 0)
         return;
-    if (!same_place(thread->start_wait, here)) {
-        thread->start_wait = here;
+    bool again = false;
+    for (unsigned i = 0; i < START_WAITS; i++)
+        again |= same_place(thread->start_waits[i], here);
+    thread->start_waits[thread->next_start_wait++ % START_WAITS] = here;
+    if (!again)
         return;
-    }
     if (thread->flow.current == thread->start && context_is(thread->start, thread->start_serial))
         flow_become(&thread->flow, NULL, true);
     thread->inherited = false;

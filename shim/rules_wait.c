@@ -34,6 +34,11 @@ void rules_epoll_created(int fd) {
 
 /* --- registrations ------------------------------------------------------------------------------- */
 
+/* Only what has no better context of its own keeps the one it is registered in. */
+static struct context *registration_context(struct thread *thread, const struct open_file *file) {
+    return file_kind(file) == FILE_PLAIN ? flow_capture(&thread->flow) : NULL;
+}
+
 /* Before the real call, since another thread may get the event before that returns. The program's
  * pointer may be bad: it is looked at through the kernel (H22). */
 struct registration rules_register_begin(int epoll, int operation, int fd, const struct epoll_event *event,
@@ -56,7 +61,8 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
         kernel_peek(&copy, event, sizeof copy)) {
         registration.file = file_open_any(fd);
         if (registration.file != NULL) {
-            interest_add(file->set, fd, registration.file, &copy, flow_capture(&thread->flow));
+            interest_add(file->set, fd, registration.file, &copy,
+                         registration_context(thread, registration.file));
             registration.added = true;
         }
     }
@@ -68,7 +74,7 @@ static void register_done(struct thread *thread, const struct registration *regi
                           int fd, const struct epoll_event *event) {
     struct interest_set *set = registration->passage.file->set;
     if (operation == EPOLL_CTL_MOD)
-        interest_change(set, fd, registration->file, event, flow_capture(&thread->flow));
+        interest_change(set, fd, registration->file, event, registration_context(thread, registration->file));
     else if (operation == EPOLL_CTL_DEL)
         interest_remove(set, fd, registration->file);
     else if (file_kind(registration->file) == FILE_EPOLL)

@@ -79,15 +79,12 @@ static void sweep(void) {
     slab_give(&threads, gone);
 }
 
-static struct thread *thread_new(struct context *start) {
+static struct thread *thread_new(void) {
     struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
     *thread = (struct thread){.tid = kernel_tid()};
-    flow_begin(&thread->flow, start);
-    thread->inherited = start != NULL;
-    thread->start = start;
-    thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
+    flow_begin(&thread->flow, NULL);
     list_add(thread);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
@@ -114,7 +111,7 @@ struct thread *thread_enter_slow(uintptr_t here) {
         return NULL;
     thread_guard = here;
     atomic_signal_fence(memory_order_seq_cst);
-    struct thread *thread = thread_self != NULL ? thread_self : thread_new(NULL);
+    struct thread *thread = thread_self != NULL ? thread_self : thread_new();
     if (thread == NULL)
         thread_leave();
     return thread;
@@ -153,19 +150,26 @@ void thread_leave_ended(void) {
     thread_leave();
 }
 
+/* F1. Watchers are told: to the new flow this context is a change. */
+static void thread_inherit(struct thread *thread, struct context *start) {
+    thread->inherited = start != NULL;
+    thread->start = start;
+    thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
+    flow_become(&thread->flow, start, true);
+}
+
 void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     if (!process_check()) {
         context_release(start);
         return;
     }
     thread_guard = (uintptr_t)__builtin_frame_address(0);
-    struct thread *thread = thread_new(start);
+    struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
-        thread->stack_high = top + 1;
-        thread->stack_low = stack_size != 0 && stack_size < top ? top - stack_size : 0;
-        if (stack_size == 0)
-            thread->stack_high = 0;
+        thread->stack_high = stack_size != 0 ? top + 1 : 0;
+        thread->stack_low = stack_size < top ? top - stack_size : 0;
+        thread_inherit(thread, start);
     } else {
         context_release(start);
     }
@@ -194,7 +198,7 @@ void thread_end(void) {
 /* The main thread's stack ends above the file name that the kernel put there, and may grow down as far
  * as its limit. */
 void thread_begin_main(void) {
-    struct thread *thread = thread_new(NULL);
+    struct thread *thread = thread_new();
     if (thread == NULL)
         return;
     struct rlimit limit = {0};

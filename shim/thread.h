@@ -67,7 +67,7 @@ struct reservation {
 };
 
 #define FRAME_OPEN_ENDED UINTPTR_MAX
-enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4 };
+enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
     void *free_link; /* the slab's, while free */
@@ -76,10 +76,11 @@ struct thread {
     unsigned depth;
     struct loop loops[LOOPS];
     unsigned next_loop;
-    uintptr_t stack_low, stack_high; /* 0: not known */
-    struct here start_wait;          /* F1: the first wait of a thread that inherited a context */
-    bool inherited;                  /* the flow's outermost context is the one it was started with: */
-    const struct context *start;     /* this one, recognised by its serial */
+    uintptr_t stack_low, stack_high;      /* 0: not known */
+    struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
+    unsigned next_start_wait;
+    bool inherited;              /* the flow's outermost context is the one it was started with: */
+    const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
     uint64_t waits;                            /* counts waits, to name them */
     struct reservation reserved[RESERVATIONS]; /* outermost first */

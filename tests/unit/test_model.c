@@ -243,7 +243,10 @@ static void step_set(int i) {
     const struct element *top = path->length > 0 ? &elements[path->at[path->length - 1]] : NULL;
     if (top != NULL && !top->scoped && !top->shown && top->flow == model[i].id)
         path->length--;
-    memcpy(derive(path, model[i].id, false, NULL)->values, values, sizeof values);
+    static const uint32_t none[KEYS];
+    bool left = memcmp(values, none, sizeof none) != 0 || memcmp(values_of(path), none, sizeof none) != 0;
+    if (left) /* nothing that was set is left: back to what was before */
+        memcpy(derive(path, model[i].id, false, NULL)->values, values, sizeof values);
 }
 
 static void step_attach(int i) {
