@@ -1,6 +1,8 @@
 /* Dispatch frames: see frame.h. */
 #include "frame.h"
 
+#include "openfile.h"
+
 #include <string.h>
 
 struct frame *frame_top(struct thread *thread) {
@@ -48,6 +50,19 @@ void frame_end(struct thread *thread) {
     limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
+}
+
+void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->file = file;
+    frame->generation = generation;
+}
+
+bool frame_reported(const struct frame *frame, const struct open_file *file) {
+    return frame->wait_serial != 0 &&
+           atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
 }
 
 void frame_next(struct thread *thread) {

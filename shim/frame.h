@@ -32,6 +32,11 @@ struct context *frame_base_clean(const struct thread *thread);
 /* Makes `context` (a reference) current in the innermost frame; opens an open-ended one where there is none.
  */
 void frame_adopt(struct thread *thread, struct context *context, enum evidence evidence);
+/* Names what the frame's work came from: an open-ended frame lasts until that is answered, and in a batch
+ * another one begins the next callback. */
+void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation);
+/* Did the wait that opened this frame report the file? */
+bool frame_reported(const struct frame *frame, const struct open_file *file);
 /* The next callback of the same wait begins: what the last one left is over, and reported. */
 void frame_next(struct thread *thread);
 

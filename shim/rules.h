@@ -26,7 +26,12 @@ struct passage {
     bool foreign;    /* E4: from another request's frame, so that the question may still be open */
 };
 
-/* --- F3 F5 F7 F8: bytes (rules_data.c) ------------------------------------------------------------ */
+/* Is it still the open file that the call was made on? */
+static inline bool passage_alive(const struct passage *passage) {
+    return cell_generation(&passage->file->cell) == passage->generation;
+}
+
+/* --- bytes: F3 F5 F7 F8 (rules_read.c), F3 F8 E4 E5 (rules_write.c) ------------------------------- */
 
 struct passage rules_read_open(struct open_file *file, struct here here);
 struct passage rules_write_open(struct open_file *file, struct here here);
@@ -69,6 +74,8 @@ static inline void rules_write_end(const struct passage *passage, long result, s
 
 /* The thread ends: its calls that have not come back never will. */
 void rules_reservations_end(struct thread *thread);
+
+/* --- what carriers are born and armed by: F3 F5 F7 F8 (rules_carrier.c) -------------------------- */
 
 /* F7. accept: what was before is over while the thread waits, then the new connection has its root. */
 void rules_accept_begin(int listener, struct here here);

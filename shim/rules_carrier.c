@@ -1,0 +1,133 @@
+/* The life of carriers, and what arms them: accept and listen (F7), connect (F8), eventfd (F3), timerfd (F5).
+ *
+ * F5  timerfd_settime leaves its context in the cell; a call that fails puts back what was there, and a
+ *     timer that is disarmed awaits nothing.
+ * F7  An accepted connection gets its root; the accepting thread keeps what it has.
+ * F8  connect leaves its context in the cell: who connects awaits the answer. */
+#include "options.h"
+#include "rules.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+
+void rules_listen(int fd) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    if (!process_is_borrowed())
+        file_become(fd, FILE_LISTENER);
+    thread_leave();
+}
+
+void rules_accept_begin(int listener, struct here here) {
+    (void)listener;
+    frame_settle(here);
+    thread_bury();
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    const struct frame *top = frame_top(thread);
+    if (top != NULL && top->wait.address == FRAME_OPEN_ENDED)
+        frame_end(thread);
+    rules_thread_waits(thread, here);
+    thread_leave();
+    thread_bury();
+}
+
+void rules_accept_end(int fd) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && options.roots && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    struct open_file *file = file_open(fd, FILE_CONNECTION);
+    if (file != NULL)
+        cell_put(&file->root, cell_generation(&file->root), root_connection(thread));
+    thread_leave();
+}
+
+struct passage rules_connect_begin(int fd, struct here here) {
+    struct passage passage = {0};
+    frame_settle(here);
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return passage;
+    struct open_file *file = process_is_borrowed() ? NULL : file_become(fd, FILE_OUTBOUND);
+    if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
+        passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
+        cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    }
+    thread_leave();
+    return passage;
+}
+
+/* Is the connect that gave this error still on its way, or has it been made? */
+static bool connect_goes_on(int error) {
+    return error == EINPROGRESS || error == EALREADY || error == EINTR || error == EAGAIN || error == EISCONN;
+}
+
+void rules_connect_end(const struct passage *passage, int fd, int result) {
+    struct thread *thread = passage->file != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    if (result != 0 && errno == EBADF)
+        file_created(fd);
+    else if (passage_alive(passage) && result != 0 && !connect_goes_on(errno))
+        cell_put(&passage->file->cell, passage->generation, NULL);
+    if (passage_alive(passage))
+        file_mark(passage->file, FILE_UNFINISHED, result != 0 && errno == EINPROGRESS);
+    thread_leave();
+}
+
+void rules_eventfd_created(int fd, unsigned initial, int flags) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    struct open_file *file = file_open(fd, FILE_EVENTFD);
+    if (file != NULL) {
+        file->mailbox = mailbox_new();
+        file_mark(file, FILE_SEMAPHORE, (flags & EFD_SEMAPHORE) != 0);
+        if (file->mailbox != NULL && initial != 0)
+            mailbox_settle(file->mailbox, mailbox_reserve(file->mailbox, NULL, initial), initial);
+    }
+    thread_leave();
+}
+
+void rules_timerfd_created(int fd) {
+    rules_fd_created(fd);
+    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    file_open(fd, FILE_TIMERFD);
+    thread_leave();
+}
+
+struct arming rules_timer_begin(int fd, struct here here) {
+    struct arming arming = {0};
+    frame_settle(here);
+    struct open_file *file = file_at(fd);
+    struct thread *thread = file != NULL && file_kind(file) == FILE_TIMERFD ? thread_enter() : NULL;
+    if (thread == NULL)
+        return arming;
+    arming.passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
+    arming.before = cell_copy(&file->cell, arming.passage.generation);
+    cell_put(&file->cell, arming.passage.generation, flow_capture(&thread->flow));
+    thread_leave();
+    return arming;
+}
+
+/* A disarmed timer awaits nothing. */
+void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value) {
+    struct thread *thread = arming->passage.file != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    struct open_file *file = arming->passage.file;
+    if (result != 0)
+        cell_put(&file->cell, arming->passage.generation, context_retain(arming->before));
+    else if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0)
+        cell_put(&file->cell, arming->passage.generation, NULL);
+    if (result == 0)
+        file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
+    context_release(arming->before);
+    thread_leave();
+}

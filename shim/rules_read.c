@@ -1,0 +1,183 @@
+/* What bytes that come in say: F3, F5, F7, F8.
+ *
+ * F3  A read of an eventfd takes from its mailbox what adds up to the number it got.
+ * F5  The read of a timerfd adopts the context that it was armed in.
+ * F7  Bytes read from an accepted connection when nothing is outstanding begin a request; until an
+ *     answer is written, more bytes belong to it. New bytes while an answer is cut short are doubtful.
+ * F8  The reply of a server is read in the context of who wrote to it last.
+ *
+ * Reading adopts unless an explicit scope was opened in this frame, or the current context already
+ * descends from the carrier's. */
+#include "rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- adopting ------------------------------------------------------------------------------------ */
+
+/* A batch is handled callback by callback. One that reads, for the first time in this frame, what the wait
+ * reported, after another one read something else so, is the next: what the last one left is not its. */
+static void next_callback(struct thread *thread, const struct passage *passage) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame_reported(frame, passage->file))
+        return;
+    uint64_t served =
+        atomic_exchange_explicit(&passage->file->served, frame->wait_serial, memory_order_relaxed);
+    if (served != frame->wait_serial && frame->file != NULL && frame->file != passage->file)
+        frame_next(thread);
+}
+
+/* Does the current context descend from this one? A value set since may have taken the place of the very
+ * node that was adopted. */
+static bool has_it_already(struct thread *thread, const struct context *context) {
+    const struct frame *frame = frame_top(thread);
+    return context_descends_surely(thread->flow.current, context) ||
+           (frame != NULL && frame->adopted_value && context_is(context, frame->adopted_serial));
+}
+
+/* Adopts a carrier's context (a reference). An empty one says "nobody knows": in a loop that watches
+ * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
+static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+                          enum evidence evidence) {
+    next_callback(thread, passage);
+    bool watched = thread->depth > 0 && passage->file->interests != NULL;
+    bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
+    if (nothing_new || frame_explicit(thread)) {
+        context_release(context);
+        return;
+    }
+    frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
+    frame_came_from(thread, passage->file, passage->generation);
+}
+
+/* --- reading ------------------------------------------------------------------------------------- */
+
+/* A thread without a loop comes back to where its work came from: to a connection whose request was
+ * answered, to the eventfd, timer or server that its frame was opened by. That work is over. */
+static bool comes_back(const struct frame *top, const struct passage *passage) {
+    if (top == NULL || top->wait.address != FRAME_OPEN_ENDED)
+        return false;
+    if (file_kind(passage->file) == FILE_CONNECTION && top->file != NULL &&
+        file_kind(top->file) == FILE_CONNECTION)
+        return !file_has(passage->file, FILE_OUTSTANDING);
+    return top->file == passage->file && top->generation == passage->generation;
+}
+
+struct passage rules_read_open(struct open_file *file, struct here here) {
+    struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
+    if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
+        return (struct passage){0};
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return (struct passage){0};
+    passage.ended = comes_back(frame_top(thread), &passage);
+    if (passage.ended)
+        frame_end(thread);
+    rules_thread_waits(thread, here);
+    thread_leave();
+    thread_bury();
+    return passage;
+}
+
+/* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
+static struct context *request_of(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    if (file_has(file, FILE_OUTSTANDING))
+        return cell_copy(&file->cell, passage->generation);
+    struct context *request = root_request(thread, file, passage->generation);
+    if (request != NULL && file_has(file, FILE_UNFINISHED)) {
+        struct context *before = cell_copy(&file->cell, passage->generation);
+        struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
+        context_release(before);
+        context_release(request);
+        request = doubtful;
+    }
+    cell_put(&file->cell, passage->generation, context_retain(request));
+    file_mark(file, FILE_OUTSTANDING, true);
+    return request;
+}
+
+/* E4: how the last question fared tells what kind of connection this is. A write from another request's
+ * frame left it open, since it may have been a publish; now that the peer asks on, it was the answer. */
+static void connection_learns(struct open_file *file) {
+    uint32_t foreign = atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed);
+    if (foreign == 0)
+        return;
+    file_mark(file, FILE_OUTSTANDING, false);
+    if (!file_has(file, FILE_PUBLISHES))
+        file_mark(file, FILE_DEFERS, true);
+}
+
+static void read_connection(struct thread *thread, const struct passage *passage, long result) {
+    if (result <= 0)
+        return;
+    connection_learns(passage->file);
+    carrier_adopt(thread, passage, request_of(thread, passage), EVIDENCE_READ);
+}
+
+/* The eight bytes that a read of an eventfd got; 0 when they are scattered. */
+static uint64_t counter_value(long result, const struct iovec *buffers, int count) {
+    uint64_t value = 0;
+    if (result == (long)sizeof value && count > 0 && buffers[0].iov_len >= sizeof value)
+        memcpy(&value, buffers[0].iov_base, sizeof value);
+    return value;
+}
+
+static void read_eventfd(struct thread *thread, const struct passage *passage, long result,
+                         const struct iovec *buffers, int count) {
+    struct open_file *file = passage->file;
+    if (result != (long)sizeof(uint64_t) || file->mailbox == NULL)
+        return;
+    uint64_t value = counter_value(result, buffers, count);
+    struct delivery delivery = {0};
+    if (value == 0 || file_is_shared(file))
+        mailbox_clear(file->mailbox);
+    else
+        delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
+    carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL)
+        frame->tentative = true;
+}
+
+/* Did this read say anything about the carrier? An answer, its end, or that it broke. */
+static bool read_tells(long result) {
+    return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
+}
+
+/* There was no more to come back for: the thread goes on with what it has. */
+static void read_nothing(struct thread *thread, const struct passage *passage) {
+    if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
+        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+}
+
+/* F5. A timer that fires once is over when that was read, and keeps nobody. */
+static void read_timer(struct thread *thread, const struct passage *passage) {
+    struct context *armed = cell_copy(&passage->file->cell, passage->generation);
+    if (!file_has(passage->file, FILE_REPEATS))
+        cell_clear(&passage->file->cell, passage->generation, armed);
+    carrier_adopt(thread, passage, armed, EVIDENCE_READ);
+}
+
+static void read_done(struct thread *thread, const struct passage *passage, long result,
+                      const struct iovec *buffers, int count) {
+    if (!read_tells(result))
+        read_nothing(thread, passage);
+    else if (file_kind(passage->file) == FILE_CONNECTION)
+        read_connection(thread, passage, result);
+    else if (file_kind(passage->file) == FILE_EVENTFD)
+        read_eventfd(thread, passage, result, buffers, count);
+    else if (file_kind(passage->file) == FILE_TIMERFD)
+        read_timer(thread, passage);
+    else
+        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+}
+
+void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count) {
+    struct thread *thread = read_tells(result) || passage->ended ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    if (passage_alive(passage))
+        read_done(thread, passage, result, buffers, count);
+    thread_leave();
+}

@@ -1,0 +1,191 @@
+/* What bytes that go out say: F3, F8, E4, E5.
+ *
+ * F3  A write to an eventfd leaves (context, count) in its mailbox: reserved before the call, since a
+ *     reader may see its effect before it returns, and settled with what was really added.
+ * F8  A write to a server leaves its context in the cell: who wrote last awaits the reply. A write after
+ *     one that was cut short, or after a connect in progress, goes on with it: it adopts instead.
+ * E4  A write to a connection with an outstanding request belongs to that request. In a frame that
+ *     exact evidence gave to another one, it may be a deferred answer, or a publish to a client that
+ *     happens to have asked: which of the two a connection does is learnt, and until then the write is
+ *     the connection's and the rest of the frame ambiguous.
+ * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence. */
+#include "rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* E4: so many writes from others' frames to one open question are no answer to it. */
+enum { PUBLISHED = 3 };
+
+/* --- whose write it is --------------------------------------------------------------------------- */
+
+/* Where evidence is weak, a connection or a continuation that is touched is better. */
+static bool frame_is_weak(struct thread *thread) {
+    const struct frame *frame = frame_top(thread);
+    return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
+}
+
+/* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
+ * Consumes the reference to the request; returns what is to be adopted. */
+static struct context *respond_elsewhere(struct thread *thread, struct passage *passage,
+                                         struct context *request) {
+    struct open_file *file = passage->file;
+    rules_contradicted(thread);
+    if (file_has(file, FILE_DEFERS))
+        return request;
+    passage->foreign = true;
+    if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
+        file_mark(file, FILE_PUBLISHES, true);
+    struct context *doubtful = NULL;
+    if (!file_has(file, FILE_PUBLISHES))
+        doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
+    context_release(request);
+    return doubtful;
+}
+
+/* The connection's own request answers: what other frames wrote while it was open were publishes. */
+static void answered_itself(struct open_file *file) {
+    if (atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed) != 0)
+        file_mark(file, FILE_PUBLISHES, true);
+}
+
+/* E4. Returns what is to be adopted (a reference), or NULL. */
+static struct context *response_context(struct thread *thread, struct passage *passage) {
+    struct open_file *file = passage->file;
+    struct context *request = cell_copy(&file->cell, passage->generation);
+    const struct frame *frame = frame_top(thread);
+    bool surely = context_descends_surely(thread->flow.current, request);
+    bool same_doubt = frame != NULL && frame->evidence == EVIDENCE_RESPONSE &&
+                      context_descends(thread->flow.current, request);
+    if (request == NULL || surely || same_doubt) {
+        context_release(request);
+        passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
+        if (surely)
+            answered_itself(file);
+        return NULL;
+    }
+    bool weak = frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING;
+    if (!weak && !frame_reported(frame, file))
+        return respond_elsewhere(thread, passage, request);
+    answered_itself(file);
+    return request;
+}
+
+/* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
+static struct context *continuation_context(struct thread *thread, const struct passage *passage) {
+    struct context *owner =
+        frame_is_weak(thread) ? cell_copy(&passage->file->cell, passage->generation) : NULL;
+    if (owner == NULL || context_descends_surely(thread->flow.current, owner)) {
+        context_release(owner);
+        return NULL;
+    }
+    return owner;
+}
+
+static void write_adopt(struct thread *thread, struct passage *passage) {
+    struct open_file *file = passage->file;
+    struct context *context = NULL;
+    enum evidence evidence = EVIDENCE_PENDING;
+    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
+        context = response_context(thread, passage);
+        evidence = EVIDENCE_RESPONSE;
+    } else if (file_has(file, FILE_UNFINISHED)) {
+        context = continuation_context(thread, passage);
+    }
+    if (context == NULL || frame_explicit(thread)) {
+        context_release(context);
+        return;
+    }
+    frame_adopt(thread, context, evidence);
+    frame_came_from(thread, passage->file, passage->generation);
+}
+
+/* --- F3: a mailbox entry is reserved before the call and settled after it ------------------------- */
+
+static void reservation_settle(const struct reservation *reservation, uint64_t moved) {
+    struct open_file *file = reservation->file;
+    if (cell_generation(&file->cell) == reservation->generation && file->mailbox != NULL)
+        mailbox_settle(file->mailbox, reservation->ticket, moved);
+}
+
+/* Calls that never came back (cancellation, longjmp) are below us on the stack no longer: whoever enters
+ * from their depth or a shallower one shows it. A signal handler enters from a deeper one. */
+static void reservations_abandoned(struct thread *thread, struct here here) {
+    while (thread->reservations > 0) {
+        const struct reservation *last = &thread->reserved[thread->reservations - 1];
+        if (here.address < last->address || !thread_on_own_stack(thread, here.address) ||
+            !thread_on_own_stack(thread, last->address))
+            return;
+        reservation_settle(last, 0);
+        thread->reservations--;
+    }
+}
+
+void rules_reservations_end(struct thread *thread) {
+    while (thread->reservations > 0)
+        reservation_settle(&thread->reserved[--thread->reservations], 0);
+}
+
+/* Nearly every writer adds one; what it really added is settled after. */
+static void reserve(struct thread *thread, struct passage *passage) {
+    struct open_file *file = passage->file;
+    reservations_abandoned(thread, passage->here);
+    if (file->mailbox == NULL || file_is_shared(file) || process_is_borrowed())
+        return;
+    passage->ticket = mailbox_reserve(file->mailbox, flow_capture(&thread->flow), 1);
+    if (passage->ticket != 0 && thread->reservations < RESERVATIONS)
+        thread->reserved[thread->reservations++] =
+            (struct reservation){file, passage->generation, passage->ticket, passage->here.address};
+}
+
+static void write_eventfd(struct thread *thread, const struct passage *passage, long result,
+                          const void *first) {
+    struct reservation mine = {passage->file, passage->generation, passage->ticket, 0};
+    uint64_t added = 0;
+    if (result == (long)sizeof added && first != NULL)
+        memcpy(&added, first, sizeof added);
+    if (passage->ticket != 0)
+        reservation_settle(&mine, added);
+    for (unsigned i = 0; i < thread->reservations; i++)
+        if (thread->reserved[i].ticket == mine.ticket && thread->reserved[i].file == mine.file)
+            thread->reservations = i;
+}
+
+/* --- writing ------------------------------------------------------------------------------------- */
+
+struct passage rules_write_open(struct open_file *file, struct here here) {
+    struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
+    if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
+        file_kind(file) != FILE_EVENTFD)
+        return (struct passage){0};
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return (struct passage){0};
+    if (file_kind(file) == FILE_EVENTFD)
+        reserve(thread, &passage);
+    else
+        write_adopt(thread, &passage);
+    if (file_kind(file) == FILE_OUTBOUND)
+        cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    thread_leave();
+    return passage;
+}
+
+static void write_socket(const struct passage *passage, long result, size_t asked) {
+    struct open_file *file = passage->file;
+    bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
+    if (result > 0 && !passage->foreign)
+        file_mark(file, FILE_OUTSTANDING, false);
+    file_mark(file, FILE_UNFINISHED, cut_short);
+}
+
+void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    if (file_kind(passage->file) == FILE_EVENTFD)
+        write_eventfd(thread, passage, result, first);
+    else if (passage_alive(passage))
+        write_socket(passage, result, asked);
+    thread_leave();
+}
