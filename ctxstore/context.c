@@ -140,14 +140,22 @@ struct context *context_with_values(struct context *parent, struct values *value
     return node;
 }
 
+/* A doubt about a doubt is one about what lies under it: doubts never form chains. */
+static struct context *under_doubt(struct context *context) {
+    while (context != NULL && context->kind == CONTEXT_AMBIGUOUS)
+        context = context->parent;
+    return context;
+}
+
 struct context *context_ambiguous(struct context *context, struct context *const *others, unsigned count,
                                   uint64_t flow) {
-    struct context *node = node_new(context, CONTEXT_AMBIGUOUS, flow);
+    struct context *likeliest = under_doubt(context);
+    struct context *node = node_new(likeliest, CONTEXT_AMBIGUOUS, flow);
     if (node == NULL)
         return NULL;
-    context_retain(context);
+    context_retain(likeliest);
     for (unsigned i = 0; i < CONTEXT_LINKS; i++)
-        node->links[i] = i < count ? context_retain(others[i]) : NULL;
+        node->links[i] = i < count ? context_retain(under_doubt(others[i])) : NULL;
     return node;
 }
 
@@ -177,28 +185,44 @@ static bool context_drop(struct context *context) {
     return atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) == 1;
 }
 
-static void context_free(struct context *context) {
+/* Drops a reference; a node that dies of it goes on the list of dead ones, through its `flow`, which nobody
+ * reads any longer. */
+static void context_drop_to(struct context *context, struct context **dead) {
+    if (context == NULL || !context_drop(context))
+        return;
+    context->flow = (uint64_t)(uintptr_t)*dead;
+    *dead = context;
+}
+
+/* What a node has beside its parent. */
+static void context_strip(struct context *context, struct context **dead) {
     if (context->kind == CONTEXT_VALUE)
         values_release(context->values);
     else if (context->kind == CONTEXT_ROOT)
         names_give(atomic_load_explicit(&context->root.renamed, memory_order_acquire));
     else if (context->kind == CONTEXT_AMBIGUOUS)
         for (unsigned i = 0; i < CONTEXT_LINKS; i++)
-            context_release(context->links[i]);
+            context_drop_to(context->links[i], dead);
     else if (context->name_length == LONG_NAME)
         names_give(context->long_text);
-    node_give(context);
 }
 
 void context_discard(struct context *context) {
-    context_free(context);
+    struct context *none = NULL; /* an operation has no links */
+    context_strip(context, &none);
+    node_give(context);
 }
 
+/* Paths are long and links branch: no recursion, which the host's stack would have to bear. */
 void context_release(struct context *context) {
-    while (context != NULL && context_drop(context)) {
-        struct context *parent = context->parent;
-        context_free(context);
-        context = parent;
+    struct context *dead = NULL;
+    context_drop_to(context, &dead);
+    while (dead != NULL) {
+        struct context *node = dead, *parent = node->parent;
+        dead = (struct context *)(uintptr_t)node->flow;
+        context_strip(node, &dead);
+        node_give(node);
+        context_drop_to(parent, &dead);
     }
 }
 

@@ -7,7 +7,7 @@
 
 enum { FREE = 0, HELD = 1, CONTENDED = 2, STATE = 3, EPOCH_SHIFT = 2, SPINS = 100 };
 
-uint32_t lock_epoch = 1;
+uint32_t lock_epoch = 2;
 
 static uint32_t lock_word(uint32_t state) {
     return lock_epoch << EPOCH_SHIFT | state;
@@ -28,7 +28,7 @@ static bool lock_try(struct lock *lock, uint32_t state, bool *clean, uint32_t *s
                                                    memory_order_relaxed);
 }
 
-bool lock_take(struct lock *lock) {
+static bool lock_wait(struct lock *lock) {
     bool clean = true;
     uint32_t seen = FREE;
     for (int spin = 0; spin < SPINS; spin++)
@@ -45,7 +45,37 @@ bool lock_take(struct lock *lock) {
     return clean;
 }
 
+/* The locks that this thread holds, innermost last; they are few, and nest. */
+enum { HELD_AT_MOST = 4 };
+static _Thread_local struct {
+    struct lock *lock[HELD_AT_MOST];
+    unsigned count;
+} held;
+
+bool lock_take(struct lock *lock) {
+    bool clean = lock_wait(lock);
+    if (held.count < HELD_AT_MOST)
+        held.lock[held.count] = lock;
+    held.count++;
+    return clean;
+}
+
+void lock_abandon_held(void) {
+    uint32_t left = (lock_epoch - 1) << EPOCH_SHIFT | HELD;
+    while (held.count > 0) {
+        held.count--;
+        if (held.count >= HELD_AT_MOST)
+            continue;
+        struct lock *lock = held.lock[held.count];
+        uint32_t was = atomic_exchange_explicit(&lock->word, left, memory_order_release);
+        if ((was & STATE) == CONTENDED)
+            kernel_call(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+    }
+}
+
 void lock_give(struct lock *lock) {
+    held.count--;
+    atomic_signal_fence(memory_order_seq_cst);
     uint32_t was = atomic_exchange_explicit(&lock->word, FREE, memory_order_release);
     if ((was & STATE) == CONTENDED)
         kernel_call(SYS_futex, (long)&lock->word, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);

@@ -24,12 +24,16 @@ struct lock {
     _Atomic uint32_t word;
 };
 
-/* Raised in each fork child, before anything else of ours runs there. Starts at 1. */
+/* Raised in each fork child, before anything else of ours runs there. Starts at 2. */
 extern uint32_t lock_epoch;
 
 /* Waits for the lock. Returns false when it was left behind by a thread that fork did not copy: the
  * lock is held all the same, and the caller empties what it guards. */
 bool lock_take(struct lock *lock);
 void lock_give(struct lock *lock);
+
+/* This thread left a critical section by a jump (siglongjmp out of a signal handler): the locks that it still
+ * holds are marked as left behind, for whoever takes them next to empty what they guard. */
+void lock_abandon_held(void);
 
 #endif

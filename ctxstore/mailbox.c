@@ -9,7 +9,7 @@
 
 #include "slab.h"
 
-enum { ENTRIES_AT_MOST = 4096 };
+enum { ENTRIES_AT_MOST = 256 };
 
 struct entry {
     struct entry *next;
@@ -123,21 +123,25 @@ static void entry_append(struct mailbox *mailbox, struct entry *entry) {
     entries_join(oldest_open(mailbox));
 }
 
+/* A mailbox that nobody reads (another process does, or the kernel) keeps no contexts: when it is full,
+ * everything is dropped, and nothing is queued until a read shows that it is empty again. */
 uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count) {
-    struct entry *entry = slab_take(&entry_slab);
+    struct entry *entry = slab_take(&entry_slab), *dropped = NULL;
     uint64_t ticket = 0;
     if (entry != NULL) {
         entry->context = context;
         entry->count = count;
     }
     mailbox_lock(mailbox);
-    if (entry != NULL && mailbox->entries < ENTRIES_AT_MOST) {
+    if (entry == NULL || mailbox->entries == ENTRIES_AT_MOST) {
+        dropped = list_detach(mailbox);
+        mailbox->lost = true;
+    } else if (!mailbox->lost) {
         entry_append(mailbox, entry);
         ticket = entry->ticket;
-    } else {
-        mailbox->lost = true;
     }
     lock_give(&mailbox->lock);
+    entries_free(dropped);
     if (ticket == 0 && entry != NULL)
         entry_free(entry);
     else if (ticket == 0)

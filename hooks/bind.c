@@ -31,6 +31,9 @@ void hooks_bind(void) {
         void *function = dlsym(RTLD_NEXT, binding->name);
         memcpy((char *)&hooks_real + binding->offset, &function, sizeof function);
     }
+#if defined(__x86_64__)
+    memcpy(&hook_real_vfork, &hooks_real.vfork, sizeof hook_real_vfork);
+#endif
 }
 
 /* The one constructor; glibc's loader hands every one main's arguments. It runs first of all (-z initfirst),

@@ -1,5 +1,7 @@
-/* fork: F13. vfork is not wrapped: a C function around it would return twice into one frame (H4). Forks
- * made inside libc are noticed by the child's first hook (shim/process.h). */
+/* fork: F13. Forks made inside libc are noticed by the child's first hook (shim/process.h).
+ *
+ * vfork cannot be wrapped: a C function around it would return twice into one frame (H4). So its hook is two
+ * instructions, which note in the guard that this memory may soon be somebody else's, and a jump. */
 #include "hook.h"
 
 HOOK(pid_t, fork, (void)) {
@@ -19,3 +21,13 @@ HOOK(pid_t, _Fork, (void)) {
         process_did_fork();
     return child;
 }
+
+#if defined(__x86_64__)
+_Static_assert(GUARD_BORROWED == 1, "the number below");
+extern const enum hook_row hook_body_vfork;
+const enum hook_row hook_body_vfork = hook_row_vfork;
+void *hook_real_vfork;
+__asm__(".text\n .p2align 4\n .globl vfork\n .type vfork, %function\nvfork:\n .cfi_startproc\n endbr64\n"
+        " movq thread_guard@GOTTPOFF(%rip), %rax\n movq $1, %fs:(%rax)\n"
+        " jmp *hook_real_vfork(%rip)\n .cfi_endproc\n .size vfork, .-vfork\n");
+#endif

@@ -29,6 +29,7 @@
 #include <err.h>
 #include <error.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -39,6 +40,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -55,6 +57,10 @@ struct hooks_real {
 #undef HOOK_ROW
 };
 extern struct hooks_real hooks_real;
+
+#if defined(__x86_64__)
+extern void *hook_real_vfork; /* where vfork's jump leads (fork.c) */
+#endif
 
 enum hook_row {
 #define HOOK_ROW(name, family, rules) hook_row_##name,

@@ -20,7 +20,7 @@ static struct start *start_new(struct context *context, void *argument, size_t s
     if (start != NULL)
         *start = (struct start){.argument = argument, .context = context, .stack_size = stack_size};
     else
-        context_release(context);
+        rules_thread_dropped(context);
     return start;
 }
 
@@ -31,7 +31,7 @@ static struct start start_take(void *argument) {
 }
 
 static void start_drop(struct start *start) {
-    context_release(start->context);
+    rules_thread_dropped(start->context);
     slab_give(&starts, start);
 }
 

@@ -93,7 +93,7 @@ void annotate_line_over(FILE *stream) {
 
 /* Sets a flag of fd's open file, which is made for it. */
 static void mark(int fd, enum file_flag flag) {
-    struct thread *thread = process_check() && !process_is_borrowed() ? thread_enter() : NULL;
+    struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
     struct open_file *file = file_open_any(fd);

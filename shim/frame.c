@@ -28,6 +28,18 @@ struct context *frame_base_clean(const struct thread *thread) {
     return thread->depth > 0 ? frame_base(thread) : NULL;
 }
 
+static bool is_open(const struct context *node) {
+    return node != NULL && node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed);
+}
+
+/* How many scopes from the innermost outwards are open. */
+static uint16_t open_scopes(const struct context *context) {
+    uint16_t count = 0;
+    for (; is_open(context) && count < UINT16_MAX; context = context->parent)
+        count++;
+    return count;
+}
+
 struct frame *frame_open(struct thread *thread, struct here wait) {
     if (thread->depth == FRAMES_DEEPEST)
         return NULL;
@@ -37,14 +49,28 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .before = context_retain(thread->flow.current),
                             .base = base,
                             .opened = flow_mark(&thread->flow),
+                            .open_scopes = open_scopes(thread->flow.current),
                             .comparable = thread_on_own_stack(thread, wait.address)};
     limit_renew(thread);
     return frame;
 }
 
+/* Scopes that were open when the frame began, and were closed from inside it, are not gone back to. One that
+ * had been closed before is another matter: work goes on in it for as long as it takes. */
+static struct context *still_open(const struct frame *frame, struct context *before) {
+    struct context *open = before;
+    for (uint16_t i = 0; i < frame->open_scopes && open != NULL && !is_open(open); i++)
+        open = open->parent;
+    if (open != before) {
+        context_retain(open);
+        context_release(before);
+    }
+    return open;
+}
+
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
-    struct context *before = frame->before, *base = frame->base;
+    struct context *before = still_open(frame, frame->before), *base = frame->base;
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
     limit_renew(thread);

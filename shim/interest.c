@@ -188,6 +188,15 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
     context_release(context);
 }
 
+bool interest_watches(const struct interest_set *set, struct open_file *file) {
+    files_lock(file);
+    const struct interest *interest = file->interests;
+    while (interest != NULL && interest->set != set)
+        interest = interest->next_of_file;
+    lock_give(&interest_lock);
+    return interest != NULL;
+}
+
 void interest_forget_file(struct open_file *file) {
     while (true) {
         struct context *context = NULL;

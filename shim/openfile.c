@@ -12,8 +12,31 @@ static struct slab files = SLAB(sizeof(struct open_file));
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
 file_slot file_first_slots[SLOTS];
-static _Atomic(file_slot *) chunks[SLOT_CHUNKS];
+typedef _Atomic(file_slot *) chunk_slot;
+static _Atomic(chunk_slot *) directory; /* SLOT_CHUNKS of them, mapped when the first is needed */
 static _Atomic uint32_t highest_chunk;
+
+/* Memory that is made once, whichever thread is first. */
+static void *map_once(_Atomic(void *) *place, size_t size) {
+    void *now = NULL, *fresh = kernel_map(size);
+    if (fresh == NULL || atomic_compare_exchange_strong(place, &now, fresh))
+        return fresh;
+    kernel_unmap(fresh, size);
+    return now;
+}
+
+static chunk_slot *chunk_of(uint32_t index, bool make) {
+    chunk_slot *all = atomic_load_explicit(&directory, memory_order_acquire);
+    if (all == NULL && make)
+        all = map_once((_Atomic(void *) *)&directory, SLOT_CHUNKS * sizeof *all);
+    return all != NULL ? &all[index] : NULL;
+}
+
+static void highest_chunk_raise(uint32_t index) {
+    uint32_t highest = atomic_load(&highest_chunk);
+    while (highest < index && !atomic_compare_exchange_weak(&highest_chunk, &highest, index))
+        ;
+}
 
 /* The slot of a descriptor, or NULL when its chunk does not exist (or cannot be made). */
 static file_slot *slot_of(int fd, bool make) {
@@ -22,18 +45,11 @@ static file_slot *slot_of(int fd, bool make) {
     if (fd < SLOTS)
         return &file_first_slots[fd];
     uint32_t index = (uint32_t)fd >> SLOT_BITS;
-    file_slot *chunk = atomic_load_explicit(&chunks[index], memory_order_acquire);
-    if (chunk == NULL && make) {
-        file_slot *fresh = kernel_map(SLOTS * sizeof *fresh);
-        if (fresh == NULL)
-            return NULL;
-        if (atomic_compare_exchange_strong(&chunks[index], &chunk, fresh))
-            chunk = fresh;
-        else
-            kernel_unmap(fresh, SLOTS * sizeof *fresh);
-        uint32_t highest = atomic_load(&highest_chunk);
-        while (highest < index && !atomic_compare_exchange_weak(&highest_chunk, &highest, index))
-            ;
+    chunk_slot *place = chunk_of(index, make);
+    file_slot *chunk = place != NULL ? atomic_load_explicit(place, memory_order_acquire) : NULL;
+    if (chunk == NULL && place != NULL && make) {
+        chunk = map_once((_Atomic(void *) *)place, SLOTS * sizeof *chunk);
+        highest_chunk_raise(index);
     }
     return chunk != NULL ? &chunk[fd & (SLOTS - 1)] : NULL;
 }

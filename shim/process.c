@@ -30,7 +30,16 @@ bool process_started(void) {
 }
 
 bool process_is_borrowed(void) {
-    return kernel_pid() != pid;
+    process_check();
+#if defined(__x86_64__) /* elsewhere vfork has no hook, and the kernel is asked each time */
+    if (thread_guard != GUARD_BORROWED)
+        return false;
+#endif
+    if (kernel_pid() != pid)
+        return true;
+    if (thread_guard == GUARD_BORROWED)
+        thread_guard = 0;
+    return false;
 }
 
 int process_pid(void) {

@@ -24,7 +24,7 @@ bool process_started(void);
 /* Sets a fork child right when this is one. Cheap when it is not. False before start-up. */
 static inline bool process_check(void);
 
-/* Is this a vfork child, which must leave the parent's memory alone? One system call. */
+/* Is this a vfork child, which must leave the parent's memory alone? A system call after a vfork, once. */
 bool process_is_borrowed(void);
 int process_pid(void);
 

@@ -33,17 +33,21 @@ static inline bool passage_alive(const struct passage *passage) {
 
 /* --- bytes: F3 F5 F7 F8 (rules_read.c), F3 F8 E4 E5 (rules_write.c) ------------------------------- */
 
-struct passage rules_read_open(struct open_file *file, struct here here);
+/* `blocks`: unless the descriptor is set not to, the call waits for bytes. */
+struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here);
 struct passage rules_write_open(struct open_file *file, struct here here);
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count);
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first);
 
-static inline struct passage rules_read_begin(int fd, struct here here) {
+static inline struct passage rules_wait_for_bytes(int fd, bool blocks, struct here here) {
     frame_settle(here);
     struct open_file *file = file_at(fd);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
-    return rules_read_open(file, here);
+    return rules_read_open(file, fd, blocks, here);
+}
+static inline struct passage rules_read_begin(int fd, struct here here) {
+    return rules_wait_for_bytes(fd, true, here);
 }
 static inline struct passage rules_write_begin(int fd, struct here here) {
     frame_settle(here);
@@ -56,7 +60,7 @@ static inline struct passage rules_write_begin(int fd, struct here here) {
 static inline struct passage rules_receive_begin(int fd, int flags, struct here here) {
     if (flags & MSG_ERRQUEUE)
         return (struct passage){0};
-    return rules_read_begin(fd, here);
+    return rules_wait_for_bytes(fd, (flags & MSG_DONTWAIT) == 0, here);
 }
 /* `result` is the real call's; `buffers` is where it put the bytes (readable when result > 0). */
 static inline void rules_read_end(const struct passage *passage, long result, const struct iovec *buffers,
@@ -78,6 +82,9 @@ void rules_reservations_end(struct thread *thread);
 /* --- what carriers are born and armed by: F3 F5 F7 F8 (rules_carrier.c) -------------------------- */
 
 /* F7. accept: what was before is over while the thread waits, then the new connection has its root. */
+/* Destroys what this thread has dropped, when a call on this descriptor really waits: a host that calls
+ * without waiting may hold a lock. */
+void rules_bury_before(int fd);
 void rules_accept_begin(int listener, struct here here);
 void rules_accept_end(int fd);
 void rules_listen(int fd);
@@ -110,6 +117,14 @@ struct wait {
 };
 struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);
+/* poll, select and their kin: they end what an epoll wait at this place would end. `blocks`: not with a zero
+ * timeout. */
+void rules_poll(struct here here, bool blocks);
+static inline void rules_poll_begin(struct here here, bool blocks) {
+    frame_settle(here);
+    if (thread_self != NULL)
+        rules_poll(here, blocks);
+}
 void rules_epoll_created(int fd);
 
 /* A registration in progress. */
@@ -128,6 +143,8 @@ void rules_contradicted(struct thread *thread);
 
 /* --- F1, F13 (rules_thread.c) --------------------------------------------------------------------- */
 
+/* Gives it back, when there is no thread after all. */
+void rules_thread_dropped(struct context *context);
 /* A reference to what a thread started now inherits. */
 struct context *rules_thread_capture(struct here here);
 /* F1: the thread is about to wait here; the second time at the same place its start context is over. */

@@ -14,15 +14,12 @@ void rules_listen(int fd) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
-    if (!process_is_borrowed())
-        file_become(fd, FILE_LISTENER);
+    file_become(fd, FILE_LISTENER);
     thread_leave();
 }
 
 void rules_accept_begin(int listener, struct here here) {
-    (void)listener;
     frame_settle(here);
-    thread_bury();
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
@@ -31,12 +28,12 @@ void rules_accept_begin(int listener, struct here here) {
         frame_end(thread);
     rules_thread_waits(thread, here);
     thread_leave();
-    thread_bury();
+    rules_bury_before(listener);
 }
 
 void rules_accept_end(int fd) {
     rules_fd_created(fd);
-    struct thread *thread = fd >= 0 && options.roots && !process_is_borrowed() ? thread_enter() : NULL;
+    struct thread *thread = fd >= 0 && options.roots ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     struct open_file *file = file_open(fd, FILE_CONNECTION);
@@ -51,7 +48,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return passage;
-    struct open_file *file = process_is_borrowed() ? NULL : file_become(fd, FILE_OUTBOUND);
+    struct open_file *file = file_become(fd, FILE_OUTBOUND);
     if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
@@ -80,7 +77,7 @@ void rules_connect_end(const struct passage *passage, int fd, int result) {
 
 void rules_eventfd_created(int fd, unsigned initial, int flags) {
     rules_fd_created(fd);
-    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    struct thread *thread = fd >= 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     struct open_file *file = file_open(fd, FILE_EVENTFD);
@@ -95,7 +92,7 @@ void rules_eventfd_created(int fd, unsigned initial, int flags) {
 
 void rules_timerfd_created(int fd) {
     rules_fd_created(fd);
-    struct thread *thread = fd >= 0 && !process_is_borrowed() ? thread_enter() : NULL;
+    struct thread *thread = fd >= 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     file_open(fd, FILE_TIMERFD);

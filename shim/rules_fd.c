@@ -18,23 +18,36 @@ void rules_fd_created(int fd) {
     thread_leave();
 }
 
-/* The slot is emptied before the real close: afterwards the number may already be another thread's. */
+/* The slot is emptied before the real close: afterwards the number may already be another thread's. The file
+ * is noted meanwhile: close is a cancellation point, and may never come back. */
 struct open_file *rules_fd_closing(int fd) {
-    return file_at(fd) == NULL || leave_alone() ? NULL : file_detach(fd);
+    if (file_at(fd) == NULL || leave_alone())
+        return NULL;
+    struct thread *thread = thread_enter();
+    struct open_file *file = file_detach(fd);
+    if (thread == NULL)
+        return file;
+    file_drop(thread->closing);
+    thread->closing = file;
+    thread_leave();
+    return file;
 }
 
 void rules_fd_closed(int fd, struct open_file *file, bool still_open) {
     if (file == NULL)
         return;
     struct thread *thread = thread_enter();
-    if (thread == NULL)
+    if (thread == NULL) {
         file_drop_later(file);
-    else if (still_open)
-        file_put_back(fd, file);
-    else
-        file_drop(file);
-    if (thread == NULL)
         return;
+    }
+    bool noted = thread->closing == file; /* else a handler's close in between has dropped it */
+    if (noted)
+        thread->closing = NULL;
+    if (noted && still_open)
+        file_put_back(fd, file);
+    else if (noted)
+        file_drop(file);
     file_drop_deferred();
     thread_leave();
 }

@@ -8,9 +8,11 @@
  *
  * Reading adopts unless an explicit scope was opened in this frame, or the current context already
  * descends from the carrier's. */
+#include "../ctxstore/kernel.h"
 #include "rules.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 /* --- adopting ------------------------------------------------------------------------------------ */
@@ -63,7 +65,12 @@ static bool comes_back(const struct frame *top, const struct passage *passage) {
     return top->file == passage->file && top->generation == passage->generation;
 }
 
-struct passage rules_read_open(struct open_file *file, struct here here) {
+void rules_bury_before(int fd) {
+    if (!graveyard_empty() && !(kernel_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) & O_NONBLOCK))
+        thread_bury();
+}
+
+struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
         return (struct passage){0};
@@ -75,7 +82,8 @@ struct passage rules_read_open(struct open_file *file, struct here here) {
         frame_end(thread);
     rules_thread_waits(thread, here);
     thread_leave();
-    thread_bury();
+    if (blocks)
+        rules_bury_before(fd);
     return passage;
 }
 

@@ -16,6 +16,14 @@ struct context *rules_thread_capture(struct here here) {
     return context;
 }
 
+void rules_thread_dropped(struct context *context) {
+    struct thread *thread = context != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    context_release(context);
+    thread_leave();
+}
+
 static bool same_place(struct here a, struct here b) {
     return a.address == b.address && a.site == b.site;
 }

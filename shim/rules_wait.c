@@ -26,7 +26,7 @@ void rules_epoll_created(int fd) {
     struct thread *thread = fd >= 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    struct open_file *file = process_is_borrowed() ? NULL : file_open(fd, FILE_EPOLL);
+    struct open_file *file = file_open(fd, FILE_EPOLL);
     if (file != NULL)
         file->set = interest_set_new();
     thread_leave();
@@ -52,13 +52,10 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
     if (thread == NULL)
         return registration;
     struct epoll_event copy;
-    if (!process_is_borrowed()) {
-        registration.passage =
-            (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
-        registration.file = operation == EPOLL_CTL_ADD ? NULL : file_at(fd);
-    }
-    if (registration.passage.file != NULL && operation == EPOLL_CTL_ADD &&
-        kernel_peek(&copy, event, sizeof copy)) {
+    registration.passage =
+        (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
+    registration.file = operation == EPOLL_CTL_ADD ? NULL : file_at(fd);
+    if (operation == EPOLL_CTL_ADD && kernel_peek(&copy, event, sizeof copy)) {
         registration.file = file_open_any(fd);
         if (registration.file != NULL) {
             interest_add(file->set, fd, registration.file, &copy,
@@ -128,15 +125,30 @@ void rules_contradicted(struct thread *thread) {
 
 /* --- waits --------------------------------------------------------------------------------------- */
 
-/* A thread that serves one connection at a time may wait here *inside* its request; once that is
- * answered, the wait is for the next one. */
-static void end_answered(struct thread *thread) {
+/* A thread that serves one connection at a time may wait here *inside* its request; once that is answered,
+ * the wait is for the next one. So it is when this very epoll watches the connection: that is a loop, whose
+ * handlers happen to run at a shallower depth than its wait. */
+static void end_answered(struct thread *thread, const struct interest_set *set) {
     const struct frame *top = frame_top(thread);
     if (top == NULL || top->wait.address != FRAME_OPEN_ENDED)
         return;
     bool alive = top->file != NULL && cell_generation(&top->file->cell) == top->generation;
-    if (!alive || (file_kind(top->file) == FILE_CONNECTION && !file_has(top->file, FILE_OUTSTANDING)))
+    if (!alive || (file_kind(top->file) == FILE_CONNECTION && !file_has(top->file, FILE_OUTSTANDING)) ||
+        (set != NULL && interest_watches(set, top->file)))
         frame_end(thread);
+}
+
+void rules_poll(struct here here, bool blocks) {
+    if (blocks)
+        thread_bury();
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    end_answered(thread, NULL);
+    if (blocks)
+        frame_end_for_wait(thread, here);
+    rules_thread_waits(thread, here);
+    thread_leave();
 }
 
 /* E2: is a frame of this very loop open, whose work may still be queued? */
@@ -150,7 +162,8 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
     struct wait wait = {.max_events = max_events};
     struct open_file *file = file_at(epoll);
     frame_settle(here);
-    thread_bury();
+    if (!poll)
+        thread_bury();
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return wait;
@@ -167,7 +180,7 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
                          .max_events = max_events,
                          .poll = poll};
     file_drop_deferred();
-    end_answered(thread);
+    end_answered(thread, file->set);
     if (!poll)
         frame_end_for_wait(thread, here);
     rules_thread_waits(thread, here);
@@ -176,7 +189,8 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
         wait.quiet = poll && max_events > 0 && loop_has_work(thread, &wait);
     }
     thread_leave();
-    thread_bury();
+    if (!poll)
+        thread_bury();
     return wait;
 }
 

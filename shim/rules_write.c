@@ -130,7 +130,7 @@ void rules_reservations_end(struct thread *thread) {
 static void reserve(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     reservations_abandoned(thread, passage->here);
-    if (file->mailbox == NULL || file_is_shared(file) || process_is_borrowed())
+    if (file->mailbox == NULL || file_is_shared(file))
         return;
     passage->ticket = mailbox_reserve(file->mailbox, flow_capture(&thread->flow), 1);
     if (passage->ticket != 0 && thread->reservations < RESERVATIONS)

@@ -11,14 +11,13 @@
 #include <sys/auxv.h>
 #include <sys/resource.h>
 
-enum { MAIN_STACK_AT_LEAST = 8 << 20, MAIN_STACK_AT_MOST = 1 << 30, SWEEP_EVERY = 64 };
+enum { MAIN_STACK_AT_LEAST = 8 << 20, MAIN_STACK_AT_MOST = 1 << 30 };
 
 static struct slab threads = SLAB(sizeof(struct thread));
 
 /* The list of all threads; the lock guards the links and nothing else. */
 static struct lock list_lock;
 static struct thread *newest;
-static uint32_t since_sweep;
 
 _Thread_local struct thread *thread_self;
 _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
@@ -58,43 +57,26 @@ static void thread_free(struct thread *thread) {
     slab_give(&threads, thread);
 }
 
-/* Threads that libc starts for itself end unseen. Now and then, those that are gone are looked for. */
-static void sweep(void) {
-    struct thread *gone = NULL;
-    if (++since_sweep % SWEEP_EVERY != 0)
-        return;
-    if (!lock_take(&list_lock))
-        newest = NULL;
-    for (struct thread *thread = newest; thread != NULL && gone == NULL; thread = thread->older)
-        if (!thread->managed && kernel_call(SYS_tgkill, process_pid(), thread->tid, 0, 0, 0, 0) == -ESRCH)
-            gone = thread;
-    if (gone != NULL)
-        list_unlink(gone);
-    lock_give(&list_lock);
-    if (gone == NULL)
-        return;
-    frame_end_all(gone);
-    flow_unstash(&gone->flow);
-    context_release(gone->flow.current);
-    slab_give(&threads, gone);
-}
-
 static struct thread *thread_new(void) {
     struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
-    *thread = (struct thread){.tid = kernel_tid()};
+    *thread = (struct thread){0};
     flow_begin(&thread->flow, NULL);
     list_add(thread);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
-    sweep();
     return thread;
 }
 
 /* Deeper addresses are lower on every machine we know. */
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
     return address >= thread->stack_low && address < thread->stack_high;
+}
+
+static void end_of_helper(void *nothing) {
+    (void)nothing;
+    thread_end();
 }
 
 /* Is the guard held by something that is still on the stack? */
@@ -106,14 +88,27 @@ static bool guard_holds(uintptr_t here) {
     return !comparable || here <= thread_guard;
 }
 
+/* Threads that libc starts for itself (timers, asynchronous I/O) end unseen by our hooks: libc is asked to
+ * tell, as it tells thread-local destructors of C++. */
+static void manage_end(struct thread *thread) {
+    extern int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
+    extern void *__dso_handle;
+    thread->managed = __cxa_thread_atexit_impl(end_of_helper, NULL, &__dso_handle) == 0;
+}
+
 struct thread *thread_enter_slow(uintptr_t here) {
-    if (ended || guard_holds(here) || !process_check())
+    if (ended || (thread_guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
+        !process_check())
         return NULL;
+    if (thread_guard != 0)
+        lock_abandon_held(); /* whoever had it left by a jump */
     thread_guard = here;
     atomic_signal_fence(memory_order_seq_cst);
     struct thread *thread = thread_self != NULL ? thread_self : thread_new();
     if (thread == NULL)
         thread_leave();
+    else if (!thread->managed)
+        manage_end(thread);
     return thread;
 }
 
@@ -183,6 +178,8 @@ void thread_end(void) {
     if (thread == NULL)
         return;
     rules_reservations_end(thread);
+    file_drop(thread->closing);
+    thread->closing = NULL;
     frame_end_all(thread);
     flow_end(&thread->flow);
     graveyard_bury();
@@ -220,7 +217,6 @@ void thread_forked(void) {
     graveyard_forget();
     if (thread_self == NULL)
         return;
-    thread_self->tid = kernel_tid();
     thread_self->older = thread_self->newer = NULL;
     newest = thread_self;
 }

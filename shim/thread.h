@@ -52,10 +52,11 @@ struct frame {
     uint32_t generation;
     uint64_t wait_serial; /* names the wait: files that it reported carry it */
     enum evidence evidence;
-    uint16_t polls;  /* zero-timeout waits since (E2) */
-    bool comparable; /* on the thread's own stack: addresses mean depth */
-    bool tentative;  /* E5: may drain a queue; what is touched is better evidence */
-    bool mixed;      /* its events had several contexts */
+    uint16_t open_scopes; /* of `before`, when it was opened */
+    uint16_t polls;       /* zero-timeout waits since (E2) */
+    bool comparable;      /* on the thread's own stack: addresses mean depth */
+    bool tentative;       /* E5: may drain a queue; what is touched is better evidence */
+    bool mixed;           /* its events had several contexts */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -83,18 +84,20 @@ struct thread {
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
     uint64_t waits;                            /* counts waits, to name them */
+    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
     struct thread *newer, *older; /* the list of all threads */
-    int tid;
-    bool managed; /* its end will be seen */
+    bool managed;                 /* its end will be seen */
 };
 
 extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
 extern _Thread_local uintptr_t frame_limit;
 
-/* Who is inside the guard: 0 nobody, else the stack address where it was taken. */
+/* Who is inside the guard: 0 nobody, else the stack address where it was taken; or GUARD_BORROWED, since a
+ * vfork: while the child runs in our memory, it finds the guard taken. */
+enum { GUARD_BORROWED = 1 };
 extern _Thread_local uintptr_t thread_guard;
 
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside

@@ -159,6 +159,8 @@ CASE(api, destroy_runs_at_the_next_call_wait_or_end) {
     EXPECT(atomic_load(&destroyed) == 1);
     drop_in_a_hook(key);
     EXPECT(epoll_wait(epoll, &event, 1, 0) == 0);
+    EXPECT(atomic_load(&destroyed) == 0); /* a poll is no wait: its caller may hold a lock */
+    EXPECT(epoll_wait(epoll, &event, 1, 1) == 0);
     EXPECT(atomic_load(&destroyed) == 1);
     REQUIRE(pthread_create(&thread, NULL, drop_and_end, key) == 0);
     pthread_join(thread, NULL);
