@@ -79,13 +79,15 @@ static void end_of_helper(void *nothing) {
     thread_end();
 }
 
-/* Is the guard held by something that is still on the stack? */
+/* Is the guard held by something that is still on the stack? Only a signal handler comes in between, and a
+ * signal's own frame, with the machine's registers in it, is larger than this. */
+enum { SIGNAL_FRAME = 512 };
 static bool guard_holds(uintptr_t here) {
     if (thread_guard == 0)
         return false;
     bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
                       thread_on_own_stack(thread_self, thread_guard);
-    return !comparable || here <= thread_guard;
+    return !comparable || here + SIGNAL_FRAME <= thread_guard;
 }
 
 /* Threads that libc starts for itself (timers, asynchronous I/O) end unseen by our hooks: libc is asked to
