@@ -157,7 +157,9 @@ void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
-    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here))
+    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
+        thread->left_frame = true;
         frame_end(thread);
+    }
     thread_leave();
 }

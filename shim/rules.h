@@ -140,6 +140,8 @@ void rules_register_end(const struct registration *registration, int operation, 
 
 /* E0: the frame's loop was contradicted by stronger evidence. */
 void rules_contradicted(struct thread *thread);
+/* The same outside any frame: does a loop of this thread watch the file, and is not exact yet? */
+bool rules_answered_outside(struct thread *thread, struct open_file *file);
 
 /* --- F1, F13 (rules_thread.c) --------------------------------------------------------------------- */
 

@@ -115,12 +115,29 @@ static bool loop_is_exact(const struct loop *loop, const struct open_file *epoll
     return loop->exact && !file_has(epoll, FILE_NESTED) && !file_is_shared(epoll);
 }
 
+static void loop_contradicted(struct loop *loop) {
+    if (options.dispatch == DISPATCH_AUTO && ++loop->contradictions >= CONTRADICTIONS)
+        loop->exact = true;
+}
+
 void rules_contradicted(struct thread *thread) {
     struct frame *frame = frame_top(thread);
-    if (frame == NULL || frame->loop == NULL || options.dispatch != DISPATCH_AUTO)
-        return;
-    if (++frame->loop->contradictions >= CONTRADICTIONS)
-        frame->loop->exact = true;
+    if (frame != NULL && frame->loop != NULL)
+        loop_contradicted(frame->loop);
+}
+
+/* A loop that does its work outside the frames of its wait (at a shallower depth, in a later phase) shows
+ * that when it answers there. */
+bool rules_answered_outside(struct thread *thread, struct open_file *file) {
+    for (struct loop *loop = thread->loops; thread->left_frame && loop < thread->loops + LOOPS; loop++) {
+        bool alive = loop->epoll != NULL && cell_generation(&loop->epoll->cell) == loop->generation;
+        if (!alive || loop->epoll->set == NULL || !interest_watches(loop->epoll->set, file))
+            continue;
+        bool exact = loop_is_exact(loop, loop->epoll);
+        loop_contradicted(loop);
+        return !exact;
+    }
+    return false;
 }
 
 /* --- waits --------------------------------------------------------------------------------------- */
@@ -180,6 +197,7 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
                          .max_events = max_events,
                          .poll = poll};
     file_drop_deferred();
+    thread->left_frame = false;
     end_answered(thread, file->set);
     if (!poll)
         frame_end_for_wait(thread, here);

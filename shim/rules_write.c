@@ -25,6 +25,13 @@ static bool frame_is_weak(struct thread *thread) {
     return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
 }
 
+/* This request, or what was current. Consumes the reference. */
+static struct context *doubt(struct thread *thread, struct context *request) {
+    struct context *doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
+    context_release(request);
+    return doubtful;
+}
+
 /* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
  * Consumes the reference to the request; returns what is to be adopted. */
 static struct context *respond_elsewhere(struct thread *thread, struct passage *passage,
@@ -36,11 +43,10 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
     passage->foreign = true;
     if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
         file_mark(file, FILE_PUBLISHES, true);
-    struct context *doubtful = NULL;
     if (!file_has(file, FILE_PUBLISHES))
-        doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
+        return doubt(thread, request);
     context_release(request);
-    return doubtful;
+    return NULL;
 }
 
 /* The connection's own request answers: what other frames wrote while it was open were publishes. */
@@ -64,8 +70,11 @@ static struct context *response_context(struct thread *thread, struct passage *p
             answered_itself(file);
         return NULL;
     }
-    bool weak = frame == NULL || frame->tentative || frame->evidence <= EVIDENCE_PENDING;
-    if (!weak && !frame_reported(frame, file))
+    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED) /* whose work came before, nobody saw */
+        return rules_answered_outside(thread, file) ? doubt(thread, request) : request;
+    bool weak = frame->tentative || frame->evidence <= EVIDENCE_PENDING;
+    bool unsettled = frame->mixed && frame->evidence == EVIDENCE_EVENT && frame->polls == 0;
+    if (!weak && !(unsettled && frame_reported(frame, file)))
         return respond_elsewhere(thread, passage, request);
     answered_itself(file);
     return request;

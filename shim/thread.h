@@ -83,8 +83,9 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;                            /* counts waits, to name them */
-    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
+    uint64_t waits;            /* counts waits, to name them */
+    bool left_frame;           /* work of the last wait goes on at a shallower depth than its frame */
+    struct open_file *closing; /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
     struct thread *newer, *older; /* the list of all threads */
