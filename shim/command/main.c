@@ -31,10 +31,10 @@ static const char help[] =
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"
-    "  ctxshim run --annotate memcached -vv\n"
-    "      each line that memcached logs begins with its request: [conn#3 req#2]\n"
-    "  ctxshim run --annotate='*.log' nginx -g 'daemon off;'\n"
-    "      the same for the log files that nginx appends to\n"
+    "  ctxshim run --annotate ./server --debug\n"
+    "      each line that the server logs begins with its request: [conn#3 req#2]\n"
+    "  ctxshim run --annotate='*.log' ./server\n"
+    "      the same for the log files that it appends to\n"
     "  ctxshim hooks | grep epoll\n"
     "      what is seen of event loops\n";
 

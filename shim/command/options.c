@@ -39,8 +39,8 @@ static const char summary[] =
     "without libc (Go, io_uring) cannot be seen.";
 
 static const char description[] = "Examples:\n"
-                                  "  ctxshim run --annotate memcached -vv\n"
-                                  "  ctxshim run --annotate='stderr,*.log' --annotate-pid nginx\n"
+                                  "  ctxshim run --annotate ./server --debug\n"
+                                  "  ctxshim run --annotate='stderr,*.log' --annotate-pid ./server\n"
                                   "  ctxshim run --dispatch=exact -- ./server --verbose\n"
                                   "\n"
                                   "The same by environment: CTXSHIM_OPTIONS=annotate=stderr:dispatch=exact\n";
