@@ -74,7 +74,8 @@ void lock_abandon_held(void) {
 }
 
 void lock_give(struct lock *lock) {
-    held.count--;
+    if (held.count > 0)
+        held.count--;
     atomic_signal_fence(memory_order_seq_cst);
     uint32_t was = atomic_exchange_explicit(&lock->word, FREE, memory_order_release);
     if ((was & STATE) == CONTENDED)

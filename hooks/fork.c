@@ -26,7 +26,13 @@ HOOK(pid_t, _Fork, (void)) {
 _Static_assert(GUARD_BORROWED == 1, "the number below");
 extern const enum hook_row hook_body_vfork;
 const enum hook_row hook_body_vfork = hook_row_vfork;
-void *hook_real_vfork;
+/* Until the constructor has bound it (H1), the system call itself: its return address must not lie on the
+ * stack that the child is about to use. */
+extern char vfork_unbound[] __attribute__((visibility("hidden")));
+void *hook_real_vfork = vfork_unbound;
+__asm__(".text\n .p2align 4\n .hidden vfork_unbound\n .globl vfork_unbound\n .type vfork_unbound, %function\n"
+        "vfork_unbound:\n popq %rdi\n movl $58, %eax\n syscall\n pushq %rdi\n cmpq $-4095, %rax\n"
+        " jb 1f\n movl $-1, %eax\n 1: ret\n .size vfork_unbound, .-vfork_unbound\n");
 __asm__(".text\n .p2align 4\n .globl vfork\n .type vfork, %function\nvfork:\n .cfi_startproc\n endbr64\n"
         " movq thread_guard@GOTTPOFF(%rip), %rax\n movq $1, %fs:(%rax)\n"
         " jmp *hook_real_vfork(%rip)\n .cfi_endproc\n .size vfork, .-vfork\n");
