@@ -11,7 +11,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only bench lint format format-check clean
+.PHONY: all help deps demo test test-only bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
 	@echo 'make test      all tests'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
+	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
 	@echo 'make clean     remove $(BUILD)/'
 
@@ -67,6 +68,12 @@ demo: deps
 bench: deps
 	$(MAKE) all
 	scripts/bench.sh
+
+# Without the others' runtimes it is a benchmark all the same.
+bench-store: deps
+	-scripts/deps.sh peers
+	$(MAKE) all $(BENCH_PROGRAMS)
+	scripts/bench-store.sh
 
 SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
 lint: deps

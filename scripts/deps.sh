@@ -1,6 +1,7 @@
 #!/bin/sh
 # deps.sh: installs, from Debian's packages, what building, tests, demo, bench and lint miss. As root or with
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
+# deps.sh peers: instead, the runtimes that make bench-store compares the store with.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
 # installed without being started: we start our own, on ports of our own.
@@ -36,12 +37,30 @@ strace strace
 # Packages that are no program.
 libraries='libc6-dev libglib2.0-dev libcriterion-dev'
 
+peer_programs='
+python3 python3
+node nodejs
+mono mono-runtime
+mcs mono-mcs
+java default-jdk-headless
+javac default-jdk-headless
+'
+
 PATH="$PATH:/usr/sbin:/sbin"
 
 complain() {
     echo "deps.sh: $*" >&2
     exit 1
 }
+
+case $* in
+'') ;;
+peers)
+    programs=$peer_programs
+    libraries=
+    ;;
+*) complain "usage: deps.sh [peers]" ;;
+esac
 
 missing_programs() {
     echo "$programs" | while read -r program package; do
@@ -51,6 +70,7 @@ missing_programs() {
 
 # dpkg-query says nothing at all of a package that dpkg never saw.
 missing_libraries() {
+    [ -n "$libraries" ] || return 0
     # shellcheck disable=SC2016,SC2086
     installed=" $(dpkg-query --show --showformat='${Package}:${db:Status-Status} ' $libraries 2>/dev/null || :)"
     for package in $libraries; do
@@ -74,7 +94,7 @@ if [ "$(id -u)" -ne 0 ]; then
     [ -t 0 ] || ask=-n
     echo "deps.sh: missing: $missing- installing with sudo"
     # shellcheck disable=SC2086
-    exec sudo $ask sh "$0"
+    exec sudo $ask sh "$0" "$@"
 fi
 
 # invoke-rc.d asks this file whether a server may be started (101: no). One that is there is somebody's.

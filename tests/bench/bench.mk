@@ -1,0 +1,23 @@
+# The programs of the store's benchmark (scripts/bench-store.sh). They use the public header alone, and link nothing
+# of ours. `make test` builds them, so that they stay buildable.
+
+BENCH := $(BUILD)/tests/bench
+BENCH_PROGRAMS := $(BENCH)/store $(BENCH)/thread
+TEST_PREREQS += $(BENCH_PROGRAMS)
+BENCH_COMMON := $(addprefix tests/bench/, measure.c)
+BENCH_STORE := $(BENCH_COMMON) $(addprefix tests/bench/, store.c contexts.c two_threads.c rows_store.c \
+	rows_two_threads.c rows_raw.c rows_memory.c)
+BENCH_HEADERS := $(wildcard tests/bench/*.h) shim/ctxshim.h
+
+# It is found where the program is.
+$(BENCH)/libtls.so: tests/bench/tls.c tests/bench/tls.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -ftls-model=initial-exec -shared -o $@ $<
+
+$(BENCH)/store: $(BENCH_STORE) $(BENCH_HEADERS) $(BENCH)/libtls.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Ishim -o $@ $(BENCH_STORE) $(LDFLAGS) -pthread -L$(@D) -ltls -Wl,-rpath,'$$ORIGIN'
+
+$(BENCH)/thread: tests/bench/thread.c $(BENCH_COMMON) $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
