@@ -1,13 +1,11 @@
 /* Contexts: see context.h for what they promise. */
 #include "context.h"
 
-#include "key.h"
 #include "slab.h"
+#include "values.h"
 
 #include <errno.h>
 #include <string.h>
-
-enum { LONG_NAME = 255, CACHE_REFILL = 32 };
 
 /* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
  * still be at an older one, so they all stay until the node goes. */
@@ -18,68 +16,48 @@ struct context_name {
 };
 
 static struct slab nodes = SLAB(sizeof(struct context));
+static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
-/* Serials are handed out to threads a range at a time, so that making a node is no atomic operation. */
+/* Serials are handed out to threads a range at a time. */
 static _Atomic uint64_t serials = 1;
 enum { SERIAL_RANGE = 1 << 16 };
 
-_Thread_local struct context_cache context_cache;
-
-static struct context *node_take(void) {
-    if (context_cache.free == NULL) {
-        context_cache.free = slab_take_chain(&nodes, CACHE_REFILL, &context_cache.count);
-        if (context_cache.free == NULL)
-            return NULL;
-    }
-    struct context *node = context_cache.free;
-    context_cache.free = node->parent;
-    context_cache.count--;
-    return node;
-}
-
-/* Gives half of the cache back to the slab. */
-static void node_spill(unsigned keep) {
-    struct context *first = context_cache.free, *last = first;
-    unsigned count = 1;
-    for (; context_cache.count - count > keep; count++)
-        last = last->parent;
-    context_cache.free = last->parent;
-    context_cache.count -= count;
-    slab_give_chain(&nodes, first, last, count);
-}
-
 static void node_give(struct context *node) {
     atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
-    node->parent = context_cache.free;
-    context_cache.free = node;
-    if (++context_cache.count > CONTEXT_CACHE_LIMIT)
-        node_spill(CONTEXT_CACHE_LIMIT / 2);
+    if (node->kind == CONTEXT_VALUE)
+        slab_cache_give(&local.value_contexts, &value_nodes, node);
+    else
+        slab_cache_give(&local.contexts, &nodes, node);
 }
 
 uint64_t context_next_serial(void) {
-    if (context_cache.serial == context_cache.serial_end) {
-        context_cache.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
-        context_cache.serial_end = context_cache.serial + SERIAL_RANGE;
+    if (local.serial == local.serial_end) {
+        local.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
+        local.serial_end = local.serial + SERIAL_RANGE;
     }
-    return context_cache.serial;
+    return local.serial;
 }
 
 static uint64_t next_serial(void) {
     uint64_t serial = context_next_serial();
-    context_cache.serial++;
+    local.serial++;
     return serial;
 }
 
 static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {
-    struct context *node = node_take();
+    struct context *node = kind == CONTEXT_VALUE ? slab_cache_take(&local.value_contexts, &value_nodes)
+                                                 : slab_cache_take(&local.contexts, &nodes);
     if (node == NULL)
         return NULL;
     node->parent = parent;
-    node->kind = (uint8_t)kind;
-    node->scoped = 0;
-    node->name_length = 0;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = flow;
+    node->flow = (uint32_t)flow;
+    node->stack = 0;
+    node->site = 0;
+    node->kind = kind;
+    node->scoped = 0;
+    node->owns_values = 0;
+    node->long_name = 0;
     atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
     atomic_store_explicit(&node->serial, next_serial(), memory_order_release);
@@ -114,10 +92,9 @@ struct context *context_operation(struct context *parent, const char *name, size
         return NULL;
     }
     if (long_text == NULL) {
-        node->name_length = (uint8_t)length;
-        memcpy(node->text, name, length);
+        context_put_name(node->text, name, length);
     } else {
-        node->name_length = LONG_NAME;
+        node->long_name = 1;
         node->long_text = long_text;
     }
     return node;
@@ -133,10 +110,13 @@ struct context *context_root(struct context *parent, const char *word, uint64_t 
     return node;
 }
 
-struct context *context_with_values(struct context *parent, struct values *values, uint64_t flow) {
+struct context *context_with_values(struct context *parent, struct values *values, bool owned,
+                                    uint64_t flow) {
     struct context *node = node_new(parent, CONTEXT_VALUE, flow);
-    if (node != NULL)
+    if (node != NULL) {
         node->values = values;
+        node->owns_values = owned;
+    }
     return node;
 }
 
@@ -185,30 +165,33 @@ static bool context_drop(struct context *context) {
     return atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) == 1;
 }
 
-/* Drops a reference; a node that dies of it goes on the list of dead ones, through its `flow`, which nobody
- * reads any longer. */
+static void context_strip(struct context *context, struct context **dead);
+
+/* Drops a reference; a node that dies of it goes on the list of dead ones, through its `values`, which nobody
+ * reads any longer. Links are never doubts themselves, so this goes no deeper than one. */
 static void context_drop_to(struct context *context, struct context **dead) {
     if (context == NULL || !context_drop(context))
         return;
-    context->flow = (uint64_t)(uintptr_t)*dead;
+    context_strip(context, dead);
+    context->values = (struct values *)*dead;
     *dead = context;
 }
 
 /* What a node has beside its parent. */
 static void context_strip(struct context *context, struct context **dead) {
-    if (context->kind == CONTEXT_VALUE)
+    if (context->owns_values)
         values_release(context->values);
-    else if (context->kind == CONTEXT_ROOT)
+    if (context->kind == CONTEXT_ROOT)
         names_give(atomic_load_explicit(&context->root.renamed, memory_order_acquire));
     else if (context->kind == CONTEXT_AMBIGUOUS)
         for (unsigned i = 0; i < CONTEXT_LINKS; i++)
             context_drop_to(context->links[i], dead);
-    else if (context->name_length == LONG_NAME)
+    else if (context->long_name)
         names_give(context->long_text);
 }
 
 void context_discard(struct context *context) {
-    struct context *none = NULL; /* an operation has no links */
+    struct context *none = NULL; /* it has no links */
     context_strip(context, &none);
     node_give(context);
 }
@@ -219,8 +202,7 @@ void context_release(struct context *context) {
     context_drop_to(context, &dead);
     while (dead != NULL) {
         struct context *node = dead, *parent = node->parent;
-        dead = (struct context *)(uintptr_t)node->flow;
-        context_strip(node, &dead);
+        dead = (struct context *)node->values;
         node_give(node);
         context_drop_to(parent, &dead);
     }
@@ -283,9 +265,8 @@ static bool part_of(const struct context *node, struct part *part) {
         return node->parent != NULL;
     }
     if (node->kind == CONTEXT_OPERATION) {
-        bool is_long = node->name_length == LONG_NAME;
-        part->text = is_long ? node->long_text->text : node->text;
-        part->length = is_long ? node->long_text->length : node->name_length;
+        part->text = node->long_name ? node->long_text->text : node->text;
+        part->length = node->long_name ? node->long_text->length : strnlen(node->text, CONTEXT_NAME_INLINE);
         return true;
     }
     if (node->kind != CONTEXT_ROOT)
@@ -348,10 +329,10 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
 }
 
 size_t context_live(void) {
-    return nodes.out - context_cache.count;
+    return nodes.out - local.contexts.count + value_nodes.out - local.value_contexts.count;
 }
 
 void context_thread_end(void) {
-    if (context_cache.free != NULL)
-        node_spill(0);
+    slab_cache_end(&local.contexts, &nodes);
+    slab_cache_end(&local.value_contexts, &value_nodes);
 }

@@ -4,10 +4,11 @@
  *                       root      root    operation  value
  *
  * Each node is a context of its own: the path from it back to the empty one is its stack of
- * operations, and `values` is the whole map of key -> value as of that node. Deriving makes one node
- * that shares all the rest; nothing is ever changed in place, so no two flows can see each other's
+ * operations, and `values` is the whole map of key -> value as of that node (values.h). Deriving makes one
+ * node that shares all the rest; nothing is ever changed in place, so no two flows can see each other's
  * changes. Costs: deriving an operation, one 64-byte node (a longer name, a block beside it);
- * capturing, one atomic add; a value set, one node and one copy of the map's array of pointers.
+ * capturing, one atomic add, or none (flow.h); a value set, a 40-byte node, 24 bytes for the value, and a
+ * copy of the branches of the map on its way.
  *
  * Two things about a node do change, and neither is its meaning: `closed`, set once when a scope that
  * opened it was closed, and a root's display name (ctxshim_rename).
@@ -17,6 +18,9 @@
  * node ever has, so an old pointer with its serial is recognised as stale (a free node's serial is 0). */
 #ifndef CTXSTORE_CONTEXT_H
 #define CTXSTORE_CONTEXT_H
+
+#include "local.h"
+#include "site.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -35,37 +39,23 @@ enum context_kind {
 
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
 
-/* Copies a short name in at most two overlapping pieces instead of a call. */
-static inline void context_copy_name(char *to, const char *name, size_t length) {
-    if (length >= 16) {
-        memcpy(to, name, 16);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 8) {
-        memcpy(to, name, 8);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(to, name, 4);
-        memcpy(to + length - 4, name + length - 4, 4);
-    } else {
-        for (size_t i = 0; i < length; i++)
-            to[i] = name[i];
-    }
-}
-
 struct context_name; /* a long name, or the newest of a root's display names */
 
 struct context {
     struct context *parent; /* a reference; NULL: the empty context */
     _Atomic uint64_t serial;
+    struct values *values; /* this context's map: a VALUE node's own, or its parent's, who keeps it alive */
     _Atomic uint32_t references;
-    uint8_t kind;   /* enum context_kind */
-    uint8_t scoped; /* opened as a scope: somebody ought to close it */
+    uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
+    uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it */
+    uint16_t site;           /* of a scope: where it was opened (site.h) */
+    uint8_t kind : 4;        /* enum context_kind */
+    uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
+    uint8_t owns_values : 1; /* `values` is a reference */
+    uint8_t long_name : 1;   /* the name lies beside the node */
     _Atomic uint8_t closed;
-    uint8_t name_length;   /* of an inline name; LONG_NAME for one that `name` points to */
-    struct values *values; /* a VALUE node's own map; else its parent's, kept alive by the parent */
-    uint64_t flow;         /* serial of the flow that made it */
-    union {
-        char text[CONTEXT_NAME_INLINE];
+    union {                             /* a VALUE node ends here */
+        char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
         struct context_name *long_text;
         struct {
             const char *word; /* a literal such as "conn#" */
@@ -75,56 +65,73 @@ struct context {
         struct context *links[CONTEXT_LINKS]; /* references: what else it might be */
     };
 };
+enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
-_Static_assert(sizeof(struct context) <= 72, "a context stays small");
+_Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
 
-/* What a thread keeps for itself, so that making and freeing a node is neither an atomic operation nor a
- * trip to the allocator: a few free nodes, and a range of serials. Only its thread touches it, and no
- * signal handler that may have interrupted that. */
-struct context_cache {
-    struct context *free;
-    uint32_t count;
-    uint64_t serial, serial_end;
-};
-extern _Thread_local struct context_cache context_cache;
-enum { CONTEXT_CACHE_LIMIT = 64 };
+/* Does a flow of this serial have the number that its nodes carry? */
+static inline bool context_is_of(const struct context *context, uint64_t flow) {
+    return context->flow == (uint32_t)flow;
+}
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, made from the cache
- * (NULL: not that simple, use context_operation), and given back to it. */
+/* Copies a short name in at most two overlapping pieces instead of a call; the rest becomes zero. */
+static inline void context_put_name(char *to, const char *name, size_t length) {
+    memset(to, 0, CONTEXT_NAME_INLINE);
+    if (length >= 16) {
+        memcpy(to, name, 16);
+        memcpy(to + length - 8, name + length - 8, 8);
+    } else if (length >= 8) {
+        memcpy(to, name, 8);
+        memcpy(to + length - 8, name + length - 8, 8);
+    } else if (length >= 4) {
+        memcpy(to, name, 4);
+        memcpy(to + length - 4, name + length - 4, 4);
+    } else if (length > 0) {
+        to[0] = name[0];
+        to[length / 2] = name[length / 2];
+        to[length - 1] = name[length - 1];
+    }
+}
+
+/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
+ * cache (NULL: not that simple, use context_operation), and given back to it. */
 static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
-                                                      uint64_t flow) {
-    struct context *node = context_cache.free;
-    if (node == NULL || context_cache.serial == context_cache.serial_end || length > CONTEXT_NAME_INLINE)
+                                                      uint64_t flow, struct here here) {
+    struct context *node = local.contexts.free;
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE)
         return NULL;
-    context_cache.free = node->parent;
-    context_cache.count--;
+    local.contexts.free = node->parent;
+    local.contexts.count--;
     node->parent = parent;
-    node->kind = CONTEXT_OPERATION;
-    node->scoped = 0;
-    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
-    node->name_length = (uint8_t)length;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = flow;
-    context_copy_name(node->text, name, length);
+    node->flow = (uint32_t)flow;
+    node->stack = (uint32_t)here.address;
+    node->site = site_number(here.site);
+    node->kind = CONTEXT_OPERATION;
+    node->scoped = 1;
+    node->owns_values = 0;
+    node->long_name = 0;
+    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
-    atomic_store_explicit(&node->serial, context_cache.serial++, memory_order_release);
+    atomic_store_explicit(&node->serial, local.serial++, memory_order_release);
     return node;
 }
 /* False: the cache is full, use context_discard. */
 static inline bool context_discard_quick(struct context *node) {
-    if (context_cache.count == CONTEXT_CACHE_LIMIT)
+    if (local.contexts.count == SLAB_CACHE_MOST)
         return false;
     atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
-    node->parent = context_cache.free;
-    context_cache.free = node;
-    context_cache.count++;
+    node->parent = local.contexts.free;
+    local.contexts.free = node;
+    local.contexts.count++;
     return true;
 }
 
 /* Takes one more reference; returns its argument. NULL is allowed. Async-signal-safe. */
 struct context *context_retain(struct context *context);
 /* Gives one reference back. NULL is allowed. Values that die with it wait in the caller's graveyard
- * (key.h). Not async-signal-safe. */
+ * (value.h). Not async-signal-safe. */
 void context_release(struct context *context);
 
 /* Adds or gives back several references at once. */
@@ -132,6 +139,12 @@ void context_retain_many(struct context *context, uint32_t count);
 void context_release_many(struct context *context, uint32_t count);
 /* The serial that this thread's next node will have at least. Not async-signal-safe. */
 uint64_t context_next_serial(void);
+/* Takes that serial for another use. */
+static inline uint64_t context_take_serial(void) {
+    uint64_t serial = context_next_serial();
+    local.serial++;
+    return serial;
+}
 /* Frees a node whose one reference is the caller's, and hands its reference to the parent to the caller. */
 void context_discard(struct context *context);
 
@@ -139,7 +152,14 @@ void context_discard(struct context *context);
  * reference to `parent` is still the caller's. */
 struct context *context_operation(struct context *parent, const char *name, size_t length, uint64_t flow);
 struct context *context_root(struct context *parent, const char *word, uint64_t number, uint64_t flow);
-struct context *context_with_values(struct context *parent, struct values *values, uint64_t flow);
+/* Consumes the reference to `values` too, where `owned` says that it is one; else it is `parent`'s. */
+struct context *context_with_values(struct context *parent, struct values *values, bool owned, uint64_t flow);
+/* Says that the node is a scope, and who opened it. */
+static inline void context_scope(struct context *context, struct here here) {
+    context->scoped = 1;
+    context->site = site_number(here.site);
+    context->stack = (uint32_t)here.address;
+}
 
 /* `context`, marked as not for sure; `others` are what else it might be: the first CONTEXT_LINKS are
  * kept. Takes references of its own. Returns a new reference; without memory, NULL (which is the empty
@@ -166,7 +186,7 @@ size_t context_format(const struct context *context, char *buffer, size_t size);
 /* Contexts alive, but for those in other threads' caches. For tests, when the others have ended. */
 size_t context_live(void);
 
-/* Gives back what this thread keeps for itself. To be called when a thread ends. */
+/* Gives this thread's spare nodes back. */
 void context_thread_end(void);
 
 #endif

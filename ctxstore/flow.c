@@ -17,19 +17,29 @@ struct detour {
     uint64_t root;          /* DETOUR_ROOT: the serial of the root's node */
     uint64_t number;        /* of this flow's detours */
     uint64_t since;         /* nodes with a lesser serial were there before */
+    uint64_t inside;        /* the serial of what became current; 0: the empty context */
+    const void *site;
+    uint32_t flow; /* of the serial of its flow */
     enum detour_kind kind;
 };
 
 static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
 static struct slab detour_slab = SLAB(sizeof(struct detour));
-static _Atomic uint64_t detour_serials = 1;
 static _Atomic uint64_t flow_serials = 1;
 
-void (*scope_report)(enum scope_fault fault, const struct context *node);
+void (*scope_report)(enum scope_fault fault, const struct scope_view *scope, const struct scope_view *around);
 
-static void report(enum scope_fault fault, const struct context *node) {
+static struct scope_view view_of(const struct context *node) {
+    return (struct scope_view){node, site_address(node->site), node->flow};
+}
+
+static struct scope_view view_of_detour(const struct detour *detour) {
+    return (struct scope_view){NULL, detour->site, detour->flow};
+}
+
+static void report(enum scope_fault fault, struct scope_view scope, const struct scope_view *around) {
     if (scope_report != NULL)
-        scope_report(fault, node);
+        scope_report(fault, &scope, around);
 }
 
 void flow_begin(struct flow *flow, struct context *start) {
@@ -40,17 +50,21 @@ void flow_begin(struct flow *flow, struct context *start) {
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
 }
 
-static const struct values *values_of(const struct context *context) {
+static uint64_t serial_of(const struct context *context) {
+    return atomic_load_explicit(&context->serial, memory_order_relaxed);
+}
+
+static struct values *map_of(const struct context *context) {
     return context != NULL ? context->values : NULL;
 }
 
 /* A watcher may set its own key (C32), and so drop what is current: it is held for as long as it is looked
  * at. `before` is its caller's. */
 static void notify(const struct context *before, struct context *after, bool switched) {
-    if (!watch_any() || values_of(before) == values_of(after))
+    if (!watch_any() || map_of(before) == map_of(after))
         return;
     context_retain(after);
-    watch_notify(values_of(before), values_of(after), switched);
+    watch_notify(map_of(before), map_of(after), switched);
     context_release(after);
 }
 
@@ -62,10 +76,23 @@ static struct context *flow_swap(struct flow *flow, struct context *context, boo
     return before;
 }
 
+/* Is `ancestor` among the first few on the way from `context`? */
+static bool lies_near(const struct context *context, const struct context *ancestor) {
+    for (int i = 0; i < 8 && context != NULL && context != ancestor; i++)
+        context = context->parent;
+    return context == ancestor;
+}
+
+/* Gives back a reference that was the flow's current one. A context that was left is not kept alive by what
+ * is in stock. */
+static void flow_leave(struct flow *flow, struct context *before) {
+    flow_release(flow, before);
+    if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
+        flow_unstash(flow);
+}
+
 void flow_become(struct flow *flow, struct context *context, bool switched) {
-    flow_release(flow, flow_swap(flow, context, switched));
-    if (flow->stash.context != NULL && !context_descends(flow->current, flow->stash.context))
-        flow_unstash(flow); /* a context that was left is not kept alive by what is in stock */
+    flow_leave(flow, flow_swap(flow, context, switched));
 }
 
 bool flow_suppressed(const struct flow *flow) {
@@ -81,11 +108,13 @@ void flow_unstash(struct flow *flow) {
         context_release_many(stash.context, stash.count);
 }
 
-/* Another reference to `context`, which the flow is sure to hold. */
+/* Another reference to `context`, which somebody is sure to hold. */
 static struct context *flow_retain(struct flow *flow, struct context *context) {
     if (context == NULL)
         return NULL;
     if (flow->stash.context != context) {
+        if (context != flow->current)
+            return context_retain(context);
         flow_unstash(flow);
         context_retain_many(context, STASH_SIZE);
         flow->stash = (struct stash){context, STASH_SIZE};
@@ -112,42 +141,42 @@ void flow_release(struct flow *flow, struct context *context) {
 
 /* --- opening ------------------------------------------------------------------------------------- */
 
-static struct scope scope_of(const struct flow *flow, struct context *node) {
-    node->scoped = 1;
+static struct scope scope_of(const struct flow *flow, struct context *node, struct here here) {
+    context_scope(node, here);
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
 
-struct scope flow_push(struct flow *flow, const char *operation, size_t length, int *error) {
-    struct context *node = context_operation(flow->current, operation, length, flow->serial);
+struct scope flow_push(struct flow *flow, const char *operation, struct here here, int *error) {
+    struct context *node = context_operation(flow->current, operation, strlen(operation), flow->serial);
     if (node == NULL) {
         *error = ENOMEM;
         return (struct scope){0};
     }
+    struct scope scope = scope_of(flow, node, here);
     flow->current = node;
-    return scope_of(flow, node);
-}
-
-static uint64_t serial_of(const struct context *context) {
-    return atomic_load_explicit(&context->serial, memory_order_relaxed);
+    return scope;
 }
 
 /* Opens one around `inside` (consuming the reference, but on failure), which becomes current. A watcher is
  * told of that, and may use the flow: the detour is whole by then. */
 static struct detour *detour_open(struct flow *flow, enum detour_kind kind, struct context *inside,
-                                  int *error) {
-    struct detour *detour = slab_take(&detour_slab);
+                                  struct here here, int *error) {
+    struct detour *detour = slab_cache_take(&local.detours, &detour_slab);
     if (detour == NULL) {
         *error = ENOMEM;
         return NULL;
     }
+    uint64_t serial = context_take_serial();
     detour->outer = flow->detours;
     detour->before = flow->current;
+    detour->inside = inside != NULL ? serial_of(inside) : 0;
     detour->kind = kind;
     detour->root = kind == DETOUR_ROOT ? serial_of(inside) : 0;
-    detour->since = kind == DETOUR_ROOT ? detour->root : context_next_serial();
+    detour->since = kind == DETOUR_ROOT ? detour->root : serial;
     detour->number = ++flow->detours_opened;
-    uint64_t serial = atomic_fetch_add_explicit(&detour_serials, 1, memory_order_relaxed) | DETOUR_SERIAL;
-    atomic_store_explicit(&detour->serial, serial, memory_order_release);
+    detour->flow = (uint32_t)flow->serial;
+    detour->site = here.site;
+    atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->detours = detour;
     (void)flow_swap(flow, inside, kind == DETOUR_ATTACH);
     return detour;
@@ -159,7 +188,7 @@ static struct context *detour_shut(struct flow *flow) {
     struct context *before = detour->before;
     flow->detours = detour->outer;
     atomic_store_explicit(&detour->serial, 0, memory_order_relaxed);
-    slab_give(&detour_slab, detour);
+    slab_cache_give(&local.detours, &detour_slab, detour);
     return before;
 }
 
@@ -167,86 +196,122 @@ static struct scope scope_of_detour(const struct flow *flow, struct detour *deto
     return (struct scope){detour, atomic_load_explicit(&detour->serial, memory_order_relaxed), flow->serial};
 }
 
-struct scope flow_root(struct flow *flow, struct context *base, const char *name, int *error) {
+struct scope flow_root(struct flow *flow, struct context *base, const char *name, struct here here,
+                       int *error) {
     struct context *root = context_root(context_retain(base), "", 0, flow->serial);
     if (root == NULL || context_rename(root, name) != 0) {
         context_release(root != NULL ? root : base);
         *error = ENOMEM;
         return (struct scope){0};
     }
-    struct scope scope = scope_of(flow, root);
-    if (detour_open(flow, DETOUR_ROOT, root, error) != NULL)
+    struct scope scope = scope_of(flow, root, here);
+    if (detour_open(flow, DETOUR_ROOT, root, here, error) != NULL)
         return scope;
     context_release(root);
     return (struct scope){0};
 }
 
-struct scope flow_attach(struct flow *flow, struct context *context, int *error) {
+struct scope flow_attach(struct flow *flow, struct context *context, struct here here, int *error) {
     struct context *inside = flow_retain(flow, context);
-    struct detour *detour = detour_open(flow, DETOUR_ATTACH, inside, error);
+    struct detour *detour = detour_open(flow, DETOUR_ATTACH, inside, here, error);
     if (detour == NULL)
         flow_release(flow, inside);
     return detour != NULL ? scope_of_detour(flow, detour) : (struct scope){0};
 }
 
-struct scope flow_suppress(struct flow *flow, int *error) {
+struct scope flow_suppress(struct flow *flow, struct here here, int *error) {
     struct context *inside = flow_retain(flow, flow->current);
-    struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, inside, error);
+    struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, inside, here, error);
     if (detour == NULL)
         flow_release(flow, inside);
     return detour != NULL ? scope_of_detour(flow, detour) : (struct scope){0};
 }
 
-struct scope flow_with(struct flow *flow, struct key *key, void *value, int *error) {
-    struct values *before = flow->current != NULL ? flow->current->values : NULL;
-    struct values *values = NULL;
-    enum values_change change = values_set(before, key, value, &values);
-    if (change == VALUES_SAME)
-        values = values_retain(before);
+struct scope flow_with(struct flow *flow, struct key *key, void *value, struct here here, int *error) {
+    struct values *before = map_of(flow->current);
+    struct values_edit edit;
+    enum values_change change = values_edit(before, false, key, value, &edit);
     struct context *node = NULL;
-    if (change != VALUES_NO_MEMORY)
-        node = context_with_values(flow->current, values, flow->serial);
+    if (change == VALUES_SAME)
+        node = context_with_values(flow->current, before, false, flow->serial);
+    else if (change == VALUES_CHANGED)
+        node = context_with_values(flow->current, edit.values, edit.owned, flow->serial);
     if (node == NULL) {
-        values_abandon(values, key, change == VALUES_CHANGED);
+        if (change == VALUES_CHANGED)
+            values_undo(&edit);
         *error = ENOMEM;
         return (struct scope){0};
     }
-    struct scope scope = scope_of(flow, node);
+    struct scope scope = scope_of(flow, node, here);
     flow->current = node;
     notify(node->parent, node, false);
     return scope;
 }
 
-/* A value set for the rest of a flow replaces the node of one that this flow set before: setting in a loop
- * does not make the path longer. */
-static struct context *set_parent(const struct flow *flow) {
-    struct context *current = flow->current;
-    bool own = current != NULL && current->kind == CONTEXT_VALUE && !current->scoped &&
-               current->flow == flow->serial;
-    return own ? current->parent : current;
+/* Is every reference to the node the flow's own: its current one and the stash? */
+static bool flow_owns(const struct flow *flow, const struct context *node) {
+    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
+    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
+}
+
+/* A node that nobody but the flow holds, and that is not current any longer, goes; its reference to its
+ * parent becomes the caller's. */
+static void flow_discard(struct flow *flow, struct context *node) {
+    if (flow->stash.context == node)
+        flow->stash = (struct stash){0};
+    context_discard(node);
+}
+
+/* A value set for the rest of a flow takes the place of one that was set before, by whomever: setting again
+ * and again, here or from thread to thread, does not make the path longer. What the old node owned of the map
+ * becomes the new one's; and its reference to the parent, if it goes. A handler may have captured the old one
+ * until it was current no more, so only then is asked who holds it. */
+static void take_place(struct flow *flow, struct context *node, const struct key *key) {
+    struct context *old = flow->current;
+    flow->current = node;
+    atomic_signal_fence(memory_order_seq_cst);
+    bool goes = !watch_any() && flow_owns(flow, old);
+    if (old->owns_values)
+        values_inherit(old->values, key, goes);
+    if (goes) {
+        old->owns_values = 0;
+        flow_discard(flow, old);
+        return;
+    }
+    context_retain(old->parent);
+    notify(old, node, false);
+    flow_leave(flow, old);
 }
 
 int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
-    struct values *values = NULL;
-    struct values *before = flow->current != NULL ? flow->current->values : NULL;
-    enum values_change change = values_set(before, key, value, &values);
-    if (change == VALUES_SAME)
+    struct context *current = flow->current;
+    bool replaces = current != NULL && current->kind == CONTEXT_VALUE && !current->scoped;
+    struct context *parent = replaces ? current->parent : current;
+    struct values_edit edit;
+    switch (values_edit(map_of(current), replaces && current->owns_values, key, value, &edit)) {
+    case VALUES_SAME:
         return 1;
-    struct context *parent = set_parent(flow), *node = NULL;
-    if (change == VALUES_CHANGED && values == NULL && (parent == NULL || parent->values == NULL)) {
-        flow_become(flow, context_retain(parent), false); /* nothing is left of what was set */
-        return 0;
+    case VALUES_NO_MEMORY:
+        *error = ENOMEM;
+        return -1;
+    case VALUES_CHANGED:
+        break;
     }
-    if (change == VALUES_CHANGED)
-        node = context_with_values(context_retain(parent), values, flow->serial);
-    if (node == NULL) {
-        if (change == VALUES_CHANGED)
-            context_release(parent);
-        values_abandon(values, key, true);
+    bool nothing_left = replaces && edit.values == NULL && map_of(parent) == NULL;
+    struct context *node = parent;
+    if (!nothing_left)
+        node = context_with_values(parent, edit.values, edit.owned, flow->serial);
+    if (node == NULL && !nothing_left) {
+        values_undo(&edit);
         *error = ENOMEM;
         return -1;
     }
-    flow_become(flow, node, false);
+    if (replaces) {
+        take_place(flow, node, key);
+    } else {
+        flow->current = node;
+        notify(parent, node, false);
+    }
     return 0;
 }
 
@@ -261,24 +326,34 @@ static struct context *path_find(struct context *path, const struct scope *scope
 }
 
 /* Marks `node` closed; says so when it had been left open. */
-static void leave(struct context *node, enum scope_fault fault) {
+static void leave(struct context *node, enum scope_fault fault, const struct scope_view *around) {
     if (node->scoped && atomic_exchange_explicit(&node->closed, 1, memory_order_relaxed) == 0)
-        report(fault, node);
+        report(fault, view_of(node), around);
+}
+
+/* The next node on the way from `node` that this flow made since; NULL: none. A path leads back in time, so
+ * behind a node that it made before there is none. */
+static struct context *made_since(const struct flow *flow, struct context *node, uint64_t since) {
+    for (; node != NULL; node = node->parent)
+        if (context_is_of(node, flow->serial))
+            return serial_of(node) >= since ? node : NULL;
+    return NULL;
 }
 
 /* Marks what this flow opened since, and left open on its path. */
-static void leave_since(const struct flow *flow, uint64_t since, enum scope_fault fault) {
-    for (struct context *node = flow->current; node != NULL; node = node->parent)
-        if (node->flow == flow->serial && atomic_load_explicit(&node->serial, memory_order_relaxed) >= since)
-            leave(node, fault);
+static void leave_since(const struct flow *flow, uint64_t since, enum scope_fault fault,
+                        const struct scope_view *around) {
+    struct context *node = made_since(flow, flow->current, since);
+    for (; node != NULL; node = made_since(flow, node->parent, since))
+        leave(node, fault, around);
 }
 
 /* The context around the outermost scope that this flow opened since; the current one if there is none. */
 static struct context *around_since(const struct flow *flow, uint64_t since) {
     struct context *around = flow->current;
-    for (struct context *node = flow->current; node != NULL; node = node->parent)
-        if (node->scoped && node->flow == flow->serial &&
-            atomic_load_explicit(&node->serial, memory_order_relaxed) >= since)
+    struct context *node = made_since(flow, flow->current, since);
+    for (; node != NULL; node = made_since(flow, node->parent, since))
+        if (node->scoped)
             around = node->parent;
     return around;
 }
@@ -286,16 +361,20 @@ static struct context *around_since(const struct flow *flow, uint64_t since) {
 /* Ends the innermost detour: closes what is open inside, and goes back to what was before it. A suppressed
  * flow was on no detour: what it set stays, but the scopes inside go. */
 static void detour_return(struct flow *flow) {
-    enum detour_kind kind = flow->detours->kind;
-    uint64_t since = flow->detours->since;
-    struct context *around = kind == DETOUR_SUPPRESS ? around_since(flow, since) : NULL;
-    leave_since(flow, since, SCOPE_OUT_OF_ORDER);
+    const struct detour *detour = flow->detours;
+    enum detour_kind kind = detour->kind;
+    struct scope_view view = view_of_detour(detour);
+    struct context *current = flow->current, *around = current;
+    if (kind == DETOUR_SUPPRESS)
+        around = around_since(flow, detour->since);
+    if (current != NULL && serial_of(current) != detour->inside)
+        leave_since(flow, detour->since, SCOPE_OUT_OF_ORDER, &view);
     struct context *before = detour_shut(flow);
     if (kind == DETOUR_SUPPRESS) {
         flow_release(flow, before);
-        before = around != flow->current ? context_retain(around) : NULL;
+        before = around != current ? context_retain(around) : NULL;
     }
-    if (kind != DETOUR_SUPPRESS || around != flow->current)
+    if (kind != DETOUR_SUPPRESS || around != current)
         flow_become(flow, before, kind == DETOUR_ATTACH);
 }
 
@@ -305,13 +384,15 @@ static int close_detour(struct flow *flow, const struct scope *scope) {
         target = target->outer;
     if (target == NULL) {
         struct detour *elsewhere = scope->node;
+        struct scope_view view = view_of_detour(elsewhere);
         if (atomic_load_explicit(&elsewhere->serial, memory_order_acquire) != scope->serial)
             return 0;
-        report(SCOPE_FOREIGN, NULL);
+        report(SCOPE_FOREIGN, view, NULL);
         return EPERM;
     }
+    struct scope_view around = view_of_detour(target);
     while (flow->detours != target) {
-        report(SCOPE_OUT_OF_ORDER, NULL);
+        report(SCOPE_OUT_OF_ORDER, view_of_detour(flow->detours), &around);
         detour_return(flow);
     }
     detour_return(flow);
@@ -321,26 +402,22 @@ static int close_detour(struct flow *flow, const struct scope *scope) {
 /* The flow is inside `node`: goes to its parent, or to what was before a root that this flow opened. That
  * the parent may have been closed by another flow changes nothing for this one, which is still inside. */
 static void close_node(struct flow *flow, struct context *node, uint64_t serial) {
+    struct scope_view around = view_of(node);
     atomic_store_explicit(&node->closed, 1, memory_order_relaxed);
     for (struct context *inner = flow->current; inner != node; inner = inner->parent)
-        leave(inner, SCOPE_OUT_OF_ORDER);
+        leave(inner, SCOPE_OUT_OF_ORDER, &around);
     if (flow->detours != NULL && flow->detours->kind == DETOUR_ROOT && flow->detours->root == serial)
         detour_return(flow);
     else
         flow_become(flow, context_retain(node->parent), false);
 }
 
-/* Is every reference to the node the flow's own: its current one and the stash? */
-static bool flow_owns(const struct flow *flow, const struct context *node) {
-    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
-    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
-}
-
-/* The usual close that flow_close_quick leaves: of the innermost scope, which was captured, and whose
- * captures were given back. Its reference to its parent becomes the flow's. */
+/* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
+ * and whose captures were given back. Its reference to its parent becomes the flow's. */
 static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
-    if (node != scope->node || !context_is(node, scope->serial) || node->kind != CONTEXT_OPERATION)
+    if (node != scope->node || !context_is(node, scope->serial) ||
+        (node->kind != CONTEXT_OPERATION && (node->kind != CONTEXT_VALUE || watch_any())))
         return false;
     flow->current = node->parent; /* first, as in flow_close_quick */
     atomic_signal_fence(memory_order_seq_cst);
@@ -348,9 +425,7 @@ static bool close_innermost(struct flow *flow, const struct scope *scope) {
         flow->current = node;
         return false;
     }
-    if (flow->stash.context == node)
-        flow->stash = (struct stash){0};
-    context_discard(node);
+    flow_discard(flow, node);
     return true;
 }
 
@@ -372,7 +447,8 @@ int flow_close(struct flow *flow, const struct scope *scope) {
     if (!inside_detour && close_innermost(flow, scope))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
-        report(SCOPE_OUT_OF_ORDER, NULL);
+        struct scope_view around = view_of(scope->node);
+        report(SCOPE_OUT_OF_ORDER, view_of_detour(flow->detours), &around);
         detour_return(flow);
     }
     struct context *node = path_find(flow->current, scope);
@@ -384,7 +460,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
     if (!context_is(elsewhere, scope->serial) ||
         atomic_load_explicit(&elsewhere->closed, memory_order_relaxed))
         return 0;
-    report(SCOPE_FOREIGN, elsewhere);
+    report(SCOPE_FOREIGN, view_of(elsewhere), NULL);
     return EPERM;
 }
 
@@ -397,20 +473,19 @@ struct flow_mark flow_mark(const struct flow *flow) {
 bool flow_explicit(const struct flow *flow, struct flow_mark mark) {
     if (flow->detours != NULL && flow->detours->number > mark.detours)
         return true;
-    for (const struct context *node = flow->current; node != NULL; node = node->parent)
-        if (node->scoped && node->flow == flow->serial &&
-            atomic_load_explicit(&node->serial, memory_order_relaxed) >= mark.serial &&
-            !atomic_load_explicit(&node->closed, memory_order_relaxed))
+    const struct context *node = made_since(flow, flow->current, mark.serial);
+    for (; node != NULL; node = made_since(flow, node->parent, mark.serial))
+        if (node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed))
             return true;
     return false;
 }
 
 void flow_unwind(struct flow *flow, struct flow_mark mark) {
-    leave_since(flow, mark.serial, SCOPE_UNPOPPED);
+    leave_since(flow, mark.serial, SCOPE_UNPOPPED, NULL);
     while (flow->detours != NULL && flow->detours->number > mark.detours) {
-        report(SCOPE_UNPOPPED, NULL);
+        report(SCOPE_UNPOPPED, view_of_detour(flow->detours), NULL);
         detour_return(flow);
-        leave_since(flow, mark.serial, SCOPE_UNPOPPED);
+        leave_since(flow, mark.serial, SCOPE_UNPOPPED, NULL);
     }
 }
 
@@ -418,4 +493,8 @@ void flow_end(struct flow *flow) {
     flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);
     flow_unstash(flow);
+}
+
+void flow_thread_end(void) {
+    slab_cache_end(&local.detours, &detour_slab);
 }

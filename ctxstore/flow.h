@@ -15,7 +15,8 @@
 #define CTXSTORE_FLOW_H
 
 #include "context.h"
-#include "key.h"
+#include "values.h"
+#include "watch.h"
 
 struct detour;
 
@@ -48,8 +49,16 @@ enum scope_fault {
     SCOPE_OUT_OF_ORDER, /* closed because a scope around it was */
     SCOPE_FOREIGN,      /* a flow that is not inside it tried to close it */
 };
-/* Told of every fault, with the operation's node where there is one. Set once at start-up; may be NULL. */
-extern void (*scope_report)(enum scope_fault fault, const struct context *node);
+/* A scope as a report shows it. */
+struct scope_view {
+    const struct context *node; /* NULL: not one that has a node (attach, suppress) */
+    const void *site;           /* where it was opened; NULL: not known */
+    uint32_t flow;              /* of the serial of the flow that opened it */
+};
+/* Told of every fault: of which scope, and for SCOPE_OUT_OF_ORDER also of the one around it that was closed,
+ * where that is known; else NULL. Set once at start-up; may be NULL. */
+extern void (*scope_report)(enum scope_fault fault, const struct scope_view *scope,
+                            const struct scope_view *around);
 
 /* A new flow. Consumes the reference to `start`. */
 void flow_begin(struct flow *flow, struct context *start);
@@ -68,35 +77,37 @@ void flow_release(struct flow *flow, struct context *context);
 void flow_unstash(struct flow *flow);
 bool flow_suppressed(const struct flow *flow);
 
-/* Each opens a scope. On failure {0} with `*error` set to an errno value, and nothing changes. */
-struct scope flow_push(struct flow *flow, const char *operation, size_t length, int *error);
+/* Each opens a scope for the one who called from `here`. On failure {0} with `*error` set to an errno value,
+ * and nothing changes. */
+struct scope flow_push(struct flow *flow, const char *operation, struct here here, int *error);
 /* A request: derives from `base` (no reference consumed), not from the current context. */
-struct scope flow_root(struct flow *flow, struct context *base, const char *name, int *error);
-struct scope flow_with(struct flow *flow, struct key *key, void *value, int *error);
-struct scope flow_attach(struct flow *flow, struct context *context, int *error);
-struct scope flow_suppress(struct flow *flow, int *error);
+struct scope flow_root(struct flow *flow, struct context *base, const char *name, struct here here,
+                       int *error);
+struct scope flow_with(struct flow *flow, struct key *key, void *value, struct here here, int *error);
+struct scope flow_attach(struct flow *flow, struct context *context, struct here here, int *error);
+struct scope flow_suppress(struct flow *flow, struct here here, int *error);
 
 /* For the rest of the flow. 0; 1 when nothing had to change; -1 with `*error`. */
 int flow_set(struct flow *flow, struct key *key, void *value, int *error);
 
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
-static inline struct scope flow_push_quick(struct flow *flow, const char *operation, size_t length) {
-    struct context *node = context_operation_quick(flow->current, operation, length, flow->serial);
+static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
+    struct context *node =
+        context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
     if (node == NULL)
         return (struct scope){0};
-    node->scoped = 1;
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
     flow->current = node;
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
 /* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
  * of references that is looked at then is final. */
-static inline bool flow_close_quick(struct flow *flow, const struct scope *scope) {
+static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node == NULL || node != scope->node || node->kind != CONTEXT_OPERATION ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope->serial ||
-        node->name_length > CONTEXT_NAME_INLINE || flow->detours != NULL)
+    if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
+        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name ||
+        flow->detours != NULL)
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
@@ -121,5 +132,8 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark);
 /* Ends every detour opened after the mark, and reports the scopes left open since. What the flow's current
  * context is afterwards is the caller's to say. */
 void flow_unwind(struct flow *flow, struct flow_mark mark);
+
+/* Gives this thread's spare memory for scopes back. */
+void flow_thread_end(void);
 
 #endif

@@ -2,8 +2,9 @@
 #include "slab.h"
 
 #include "kernel.h"
+#include "local.h"
 
-enum { CHUNK = 64 * 1024, BLOCK_CLASSES = 9, BLOCK_SMALLEST = 16, PAGE = 4096 };
+enum { CHUNK = 64 * 1024, CACHE_REFILL = 32, PAGE = 4096 };
 
 static void slab_lock(struct slab *slab) {
     if (!lock_take(&slab->lock)) { /* half changed by a thread that fork left behind: start anew */
@@ -72,13 +73,37 @@ void slab_give_chain(struct slab *slab, void *first, void *last, unsigned count)
     lock_give(&slab->lock);
 }
 
-static struct slab blocks[BLOCK_CLASSES] = {SLAB(16),  SLAB(32),   SLAB(64),   SLAB(128), SLAB(256),
-                                            SLAB(512), SLAB(1024), SLAB(2048), SLAB(4096)};
+void *slab_cache_refill(struct slab_cache *cache, struct slab *slab) {
+    cache->free = slab_take_chain(slab, CACHE_REFILL, &cache->count);
+    return cache->free != NULL ? slab_cache_take(cache, slab) : NULL;
+}
+
+/* The oldest ones go, the newest are still warm. */
+void slab_cache_spill(struct slab_cache *cache, struct slab *slab, unsigned keep) {
+    void **end = &cache->free;
+    for (unsigned i = 0; i < keep; i++)
+        end = *end;
+    void *first = *end, *last = first;
+    for (unsigned i = keep + 1; i < cache->count; i++)
+        last = *(void **)last;
+    *end = NULL;
+    slab_give_chain(slab, first, last, cache->count - keep);
+    cache->count = keep;
+}
+
+/* --- blocks -------------------------------------------------------------------------------------- */
+
+static struct slab blocks[] = {SLAB(16),  SLAB(32),  SLAB(48),  SLAB(64),   SLAB(80),   SLAB(96),  SLAB(112),
+                               SLAB(128), SLAB(144), SLAB(160), SLAB(176),  SLAB(192),  SLAB(208), SLAB(224),
+                               SLAB(240), SLAB(256), SLAB(512), SLAB(1024), SLAB(2048), SLAB(4096)};
+enum { BLOCK_CLASSES = sizeof blocks / sizeof blocks[0] };
 
 /* The class of a size, or BLOCK_CLASSES for one that gets whole pages. */
 static unsigned block_class(size_t size) {
-    unsigned class = 0;
-    while (class < BLOCK_CLASSES && (size_t)BLOCK_SMALLEST << class < size)
+    if (size <= BLOCK_FINE)
+        return size == 0 ? 0 : (unsigned)((size - 1) / BLOCK_STEP);
+    unsigned class = BLOCK_CACHES - 1;
+    while (class < BLOCK_CLASSES && blocks[class].size < size)
         class ++;
     return class;
 }
@@ -89,13 +114,22 @@ static size_t block_pages(size_t size) {
 
 void *block_take(size_t size) {
     unsigned class = block_class(size);
+    if (class < BLOCK_CACHES)
+        return slab_cache_take(&local.blocks[class], &blocks[class]);
     return class < BLOCK_CLASSES ? slab_take(&blocks[class]) : kernel_map(block_pages(size));
 }
 
 void block_give(void *block, size_t size) {
     unsigned class = block_class(size);
-    if (class < BLOCK_CLASSES)
+    if (class < BLOCK_CACHES)
+        slab_cache_give(&local.blocks[class], &blocks[class], block);
+    else if (class < BLOCK_CLASSES)
         slab_give(&blocks[class], block);
     else
         kernel_unmap(block, block_pages(size));
+}
+
+void block_thread_end(void) {
+    for (unsigned class = 0; class < BLOCK_CACHES; class ++)
+        slab_cache_end(&local.blocks[class], &blocks[class]);
 }

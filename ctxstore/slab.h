@@ -10,6 +10,7 @@
 
 #include "lock.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct slab {
@@ -32,8 +33,45 @@ void *slab_take_chain(struct slab *slab, unsigned want, unsigned *count);
 /* Gives a chain of `count` objects back: `last` is its last. */
 void slab_give_chain(struct slab *slab, void *first, void *last, unsigned count);
 
-/* Blocks of any size (names, maps): rounded up to a power of two, or whole pages when large. */
+/* What one thread keeps of a slab, so that taking and giving is usually neither a locked instruction nor
+ * anything that others see. Only its thread touches it, and no signal handler that may have interrupted
+ * that. */
+struct slab_cache {
+    void *free;
+    uint32_t count;
+};
+enum { SLAB_CACHE_MOST = 64 };
+
+/* Each does the whole of the call of its name, when the cache alone cannot. */
+void *slab_cache_refill(struct slab_cache *cache, struct slab *slab);
+void slab_cache_spill(struct slab_cache *cache, struct slab *slab, unsigned keep);
+
+static inline void *slab_cache_take(struct slab_cache *cache, struct slab *slab) {
+    void *object = cache->free;
+    if (__builtin_expect(object == NULL, 0))
+        return slab_cache_refill(cache, slab);
+    cache->free = *(void **)object;
+    cache->count--;
+    return object;
+}
+static inline void slab_cache_give(struct slab_cache *cache, struct slab *slab, void *object) {
+    *(void **)object = cache->free;
+    cache->free = object;
+    if (__builtin_expect(++cache->count > SLAB_CACHE_MOST, 0))
+        slab_cache_spill(cache, slab, SLAB_CACHE_MOST / 2);
+}
+/* Gives everything back. */
+static inline void slab_cache_end(struct slab_cache *cache, struct slab *slab) {
+    if (cache->count > 0)
+        slab_cache_spill(cache, slab, 0);
+}
+
+/* Blocks of any size (names, maps): in steps of 16 bytes up to 256, then of powers of two, whole pages when
+ * large. Those of up to BLOCK_CACHED bytes go through this thread's caches. */
+enum { BLOCK_STEP = 16, BLOCK_FINE = 256, BLOCK_CACHED = 512, BLOCK_CACHES = BLOCK_FINE / BLOCK_STEP + 1 };
 void *block_take(size_t size);
 void block_give(void *block, size_t size);
+/* This thread's caches of blocks go back. */
+void block_thread_end(void);
 
 #endif

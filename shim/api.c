@@ -39,43 +39,42 @@ static int failed(int error) {
     return -1;
 }
 
-static ctxshim_scope opened(struct scope scope, int error) {
+static ctxshim_scope opened(struct scope scope, const int *error) {
     leave();
-    (void)failed(error);
+    (void)failed(*error);
     return public_scope(scope);
-}
-
-/* Whatever is not the usual push. */
-static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation) {
-    struct thread *thread = operation != NULL ? enter() : NULL;
-    int error = 0;
-    if (thread != NULL) {
-        struct scope scope = flow_push(&thread->flow, operation, strlen(operation), &error);
-        return opened(scope, error);
-    }
-    (void)failed(operation == NULL ? EINVAL : 0);
-    return (ctxshim_scope){0};
 }
 
 /* A thread with nothing to bury and nobody inside the guard, which it takes; else NULL. */
 static inline struct thread *enter_quick(void) {
-    return graveyard_empty() && thread_self != NULL ? thread_enter() : NULL;
+    return graveyard_empty() ? thread_enter_known() : NULL;
+}
+
+/* Whatever is not the usual push. */
+static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, struct here here) {
+    struct thread *thread = operation != NULL ? enter() : NULL;
+    int error = 0;
+    if (thread != NULL)
+        return opened(flow_push(&thread->flow, operation, here, &error), &error);
+    (void)failed(operation == NULL ? EINVAL : 0);
+    return (ctxshim_scope){0};
 }
 
 ctxshim_scope ctxshim_push(const char *operation) {
     struct thread *thread = operation != NULL ? enter_quick() : NULL;
     if (thread == NULL)
-        return push_slow(operation);
-    struct scope scope = flow_push_quick(&thread->flow, operation, strlen(operation));
+        return push_slow(operation, HERE);
+    struct scope scope = flow_push_quick(&thread->flow, operation, HERE);
     thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation);
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation, HERE);
 }
 
-static __attribute__((noinline)) int pop_slow(const struct scope *scope) {
+static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
     struct thread *thread = scope->node != NULL ? enter() : NULL;
     if (thread == NULL)
         return 0;
-    int error = flow_close(&thread->flow, scope);
+    struct scope named = {scope->node, scope->serial, scope->flow};
+    int error = flow_close(&thread->flow, &named);
     leave();
     return failed(error);
 }
@@ -83,22 +82,19 @@ static __attribute__((noinline)) int pop_slow(const struct scope *scope) {
 int ctxshim_pop(ctxshim_scope *scope) {
     if (scope == NULL)
         return failed(EINVAL);
-    struct scope named = {scope->node, scope->serial, scope->flow};
     struct thread *thread = enter_quick();
     if (thread == NULL)
-        return pop_slow(&named);
-    bool closed = flow_close_quick(&thread->flow, &named);
+        return pop_slow(scope);
+    bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
     thread_leave();
-    return closed ? 0 : pop_slow(&named);
+    return closed ? 0 : pop_slow(scope);
 }
 
 ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
-    if (thread != NULL) {
-        struct scope scope = flow_root(&thread->flow, frame_base_clean(thread), name, &error);
-        return opened(scope, error);
-    }
+    if (thread != NULL)
+        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, HERE, &error), &error);
     (void)failed(name == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
@@ -149,10 +145,8 @@ int ctxshim_set(ctxshim_key *key, void *value) {
 ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
     struct thread *thread = key != NULL ? enter() : NULL;
     int error = 0;
-    if (thread != NULL) {
-        struct scope scope = flow_with(&thread->flow, (struct key *)key, value, &error);
-        return opened(scope, error);
-    }
+    if (thread != NULL)
+        return opened(flow_with(&thread->flow, (struct key *)key, value, HERE, &error), &error);
     (void)failed(key == NULL ? EINVAL : EAGAIN);
     return (ctxshim_scope){0};
 }
@@ -216,8 +210,7 @@ ctxshim_scope ctxshim_attach(ctxshim_context *context) {
     int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    struct scope scope = flow_attach(&thread->flow, inner(context), &error);
-    return opened(scope, error);
+    return opened(flow_attach(&thread->flow, inner(context), HERE, &error), &error);
 }
 
 int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
@@ -227,7 +220,7 @@ int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     struct thread *thread = enter();
     ctxshim_scope scope = {0};
     if (thread != NULL)
-        scope = opened(flow_attach(&thread->flow, inner(context), &error), error);
+        scope = opened(flow_attach(&thread->flow, inner(context), HERE, &error), &error);
     if (error != 0)
         return -1;
     fn(arg);
@@ -239,8 +232,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
     int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    struct scope scope = flow_suppress(&thread->flow, &error);
-    return opened(scope, error);
+    return opened(flow_suppress(&thread->flow, HERE, &error), &error);
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {

@@ -33,10 +33,12 @@ static const char *fault_text(enum scope_fault fault) {
     }
 }
 
-static void report_scope(enum scope_fault fault, const struct context *node) {
+static void report_scope(enum scope_fault fault, const struct scope_view *scope,
+                         const struct scope_view *around) {
     char name[256] = "(attached or suppressed)";
-    if (node != NULL)
-        context_format(node, name, sizeof name);
+    (void)around;
+    if (scope->node != NULL)
+        context_format(scope->node, name, sizeof name);
     say((const char *[]){"ctxshim: scope '", name, "' ", fault_text(fault), "\n", NULL});
 }
 

@@ -143,7 +143,7 @@ bool thread_enter_ended(void) {
 
 void thread_leave_ended(void) {
     graveyard_bury();
-    context_thread_end();
+    local_end();
     thread_leave();
 }
 

@@ -12,13 +12,6 @@
 
 struct open_file;
 
-/* Where a hook was called from: the address of its stack frame, and the place it returns to. */
-struct here {
-    uintptr_t address;
-    const void *site;
-};
-#define HERE ((struct here){(uintptr_t)__builtin_frame_address(0), __builtin_return_address(0)})
-
 /* Why a frame's context is what it is, weakest first. */
 enum evidence {
     EVIDENCE_NONE,     /* nothing is known: the loop's base */
@@ -110,6 +103,16 @@ static inline struct thread *thread_enter(void) {
     if (__builtin_expect(thread == NULL || thread_guard != 0 || !process_check(), 0))
         return thread_enter_slow(here);
     thread_guard = here;
+    atomic_signal_fence(memory_order_seq_cst);
+    return thread;
+}
+/* The same for a thread that has a record, without looking whether this is a fork child: enough for what
+ * touches nothing but the thread's own. */
+static inline struct thread *thread_enter_known(void) {
+    struct thread *thread = thread_self;
+    if (__builtin_expect(thread == NULL || thread_guard != 0, 0))
+        return NULL;
+    thread_guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     return thread;
 }

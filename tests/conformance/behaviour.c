@@ -75,11 +75,13 @@ bool token_over(const struct token *token) {
 static char reports[4096];
 static pthread_mutex_t reports_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void report_keep(enum scope_fault fault, const struct context *node) {
+static void report_keep(enum scope_fault fault, const struct scope_view *scope,
+                        const struct scope_view *around) {
+    (void)around;
     static const char *const words[] = {
         [SCOPE_UNPOPPED] = "left-open", [SCOPE_OUT_OF_ORDER] = "out-of-order", [SCOPE_FOREIGN] = "foreign"};
     char name[256] = "";
-    context_format(node, name, sizeof name);
+    context_format(scope->node, name, sizeof name);
     pthread_mutex_lock(&reports_lock);
     size_t used = strlen(reports);
     snprintf(reports + used, sizeof reports - used, "%s '%s'; ", words[fault], name);

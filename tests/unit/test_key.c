@@ -366,7 +366,7 @@ Test(key, c32_a_scope_survives_a_watcher_that_sets_its_key) {
     set(&watched, own_key, &entry);
     cr_assert_eq(watch_add(own_key, set_own, NULL), 0);
     int error = 0;
-    struct scope scope = flow_with(&watched, own_key, &a, &error);
+    struct scope scope = flow_with(&watched, own_key, &a, HERE, &error);
     cr_expect(context_is(scope.node, scope.serial), "the scope names a node that is gone");
     watch_remove(own_key, NULL);
     cr_expect_eq(close_scope(&watched, scope), 0);

@@ -241,7 +241,7 @@ static void step_set(int i) {
         return;
     values[key] = value;
     const struct element *top = path->length > 0 ? &elements[path->at[path->length - 1]] : NULL;
-    if (top != NULL && !top->scoped && !top->shown && top->flow == model[i].id)
+    if (top != NULL && !top->scoped && !top->shown)
         path->length--;
     static const uint32_t none[KEYS];
     bool left = memcmp(values, none, sizeof none) != 0 || memcmp(values_of(path), none, sizeof none) != 0;

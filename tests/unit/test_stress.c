@@ -18,7 +18,7 @@ static void destroy(void *value) {
     atomic_fetch_add(&destroyed, 1);
 }
 
-static void *value_new(unsigned seed) {
+static void *counted_new(unsigned seed) {
     unsigned *value = malloc(sizeof *value);
     if (value == NULL)
         abort();
@@ -30,10 +30,10 @@ static void *value_new(unsigned seed) {
 static bool work(struct flow *flow, unsigned number, unsigned *seed) {
     int error = 0;
     struct context *found = cell_copy(&cells[rand_r(seed) % SHARED], generations[0]);
-    struct scope inside = flow_attach(flow, found, &error);
+    struct scope inside = flow_attach(flow, found, HERE, &error);
     context_release(found);
-    struct scope step = flow_push(flow, "step", 4, &error);
-    unsigned *value = value_new(number);
+    struct scope step = flow_push(flow, "step", HERE, &error);
+    unsigned *value = counted_new(number);
     if (flow_set(flow, stress_key, value, &error) != 0)
         return false;
     atomic_fetch_add(&taken, 1);

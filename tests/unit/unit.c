@@ -28,31 +28,31 @@ static struct scope opened(struct scope scope, int error) {
 
 struct scope push(struct flow *flow, const char *name) {
     int error = 0;
-    struct scope scope = flow_push(flow, name, strlen(name), &error);
+    struct scope scope = flow_push(flow, name, HERE, &error);
     return opened(scope, error);
 }
 
 struct scope with(struct flow *flow, struct key *key, void *value) {
     int error = 0;
-    struct scope scope = flow_with(flow, key, value, &error);
+    struct scope scope = flow_with(flow, key, value, HERE, &error);
     return opened(scope, error);
 }
 
 struct scope attach(struct flow *flow, struct context *context) {
     int error = 0;
-    struct scope scope = flow_attach(flow, context, &error);
+    struct scope scope = flow_attach(flow, context, HERE, &error);
     return opened(scope, error);
 }
 
 struct scope root(struct flow *flow, struct context *base, const char *name) {
     int error = 0;
-    struct scope scope = flow_root(flow, base, name, &error);
+    struct scope scope = flow_root(flow, base, name, HERE, &error);
     return opened(scope, error);
 }
 
 struct scope suppress(struct flow *flow) {
     int error = 0;
-    struct scope scope = flow_suppress(flow, &error);
+    struct scope scope = flow_suppress(flow, HERE, &error);
     return opened(scope, error);
 }
 
@@ -66,9 +66,11 @@ struct context *context_named(const char *name) {
     return context;
 }
 
-static void faults_note(enum scope_fault fault, const struct context *node) {
+static void faults_note(enum scope_fault fault, const struct scope_view *scope,
+                        const struct scope_view *around) {
+    (void)around;
     faults.count[fault]++;
-    context_format(node, faults.last, sizeof faults.last);
+    context_format(scope->node, faults.last, sizeof faults.last);
 }
 
 void faults_record(void) {

@@ -1,0 +1,41 @@
+/* Places in the program's code, by a small number, so that every context can say where it was pushed.
+ *
+ * A return address takes eight bytes, and a program has few places that push: so each gets a 16-bit
+ * number, which is its slot in one table for ever. States of a slot: 0, free, and anybody may fill it by
+ * compare-and-swap; an address, and nobody changes it again. A reader that finds another address looks
+ * further, or adds its own; so finding a known place is one load. A table that is full, as of some
+ * thousands of places, gives number 0: not known. All is async-signal-safe. */
+#ifndef CTXSTORE_SITE_H
+#define CTXSTORE_SITE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* Where a call came from: the address of the callee's stack frame, and the place it returns to. */
+struct here {
+    uintptr_t address;
+    const void *site;
+};
+#define HERE ((struct here){(uintptr_t)__builtin_frame_address(0), __builtin_return_address(0)})
+
+enum { SITE_BITS = 14 };
+extern _Atomic uintptr_t site_table[1 << SITE_BITS];
+
+static inline unsigned site_slot(const void *address) {
+    return (unsigned)((uint64_t)(uintptr_t)address * UINT64_C(0x9E3779B97F4A7C15) >> (64 - SITE_BITS));
+}
+uint16_t site_add(const void *address);
+
+/* The number of a place in the code; 0: not known. */
+static inline uint16_t site_number(const void *address) {
+    unsigned slot = site_slot(address);
+    if (atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address && slot != 0)
+        return (uint16_t)slot;
+    return site_add(address);
+}
+/* The place of a number; NULL: not known. */
+static inline const void *site_address(uint16_t number) {
+    return (const void *)atomic_load_explicit(&site_table[number % (1 << SITE_BITS)], memory_order_relaxed);
+}
+
+#endif
