@@ -14,7 +14,7 @@ struct local {
     uint64_t serial, serial_end; /* a range of serials: making a context is no atomic operation */
     struct value *graveyard;     /* dropped values, newest first (value.h) */
     struct slab_cache values, detours;
-    struct slab_cache blocks[BLOCK_CACHES];
+    struct block_caches *blocks; /* NULL: none yet */
 };
 extern _Thread_local struct local local;
 

@@ -4,6 +4,8 @@
 #include "kernel.h"
 #include "local.h"
 
+#include <string.h>
+
 enum { CHUNK = 64 * 1024, CACHE_REFILL = 32, PAGE = 4096 };
 
 static void slab_lock(struct slab *slab) {
@@ -112,17 +114,35 @@ static size_t block_pages(size_t size) {
     return (size + PAGE - 1) / PAGE * PAGE;
 }
 
+static struct slab block_caches = SLAB(sizeof(struct block_caches));
+
+/* This thread's cache of a class; NULL: it has none, and goes without. */
+static struct slab_cache *block_cache(unsigned class) {
+    if (class >= BLOCK_CACHES)
+        return NULL;
+    if (__builtin_expect(local.blocks == NULL, 0)) {
+        struct block_caches *made = slab_take(&block_caches);
+        if (made == NULL)
+            return NULL;
+        memset(made, 0, sizeof *made);
+        local.blocks = made;
+    }
+    return &local.blocks->of[class];
+}
+
 void *block_take(size_t size) {
     unsigned class = block_class(size);
-    if (class < BLOCK_CACHES)
-        return slab_cache_take(&local.blocks[class], &blocks[class]);
+    struct slab_cache *cache = block_cache(class);
+    if (cache != NULL)
+        return slab_cache_take(cache, &blocks[class]);
     return class < BLOCK_CLASSES ? slab_take(&blocks[class]) : kernel_map(block_pages(size));
 }
 
 void block_give(void *block, size_t size) {
     unsigned class = block_class(size);
-    if (class < BLOCK_CACHES)
-        slab_cache_give(&local.blocks[class], &blocks[class], block);
+    struct slab_cache *cache = block_cache(class);
+    if (cache != NULL)
+        slab_cache_give(cache, &blocks[class], block);
     else if (class < BLOCK_CLASSES)
         slab_give(&blocks[class], block);
     else
@@ -130,6 +150,11 @@ void block_give(void *block, size_t size) {
 }
 
 void block_thread_end(void) {
+    struct block_caches *caches = local.blocks;
+    if (caches == NULL)
+        return;
+    local.blocks = NULL;
     for (unsigned class = 0; class < BLOCK_CACHES; class ++)
-        slab_cache_end(&local.blocks[class], &blocks[class]);
+        slab_cache_end(&caches->of[class], &blocks[class]);
+    slab_give(&block_caches, caches);
 }
