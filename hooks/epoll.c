@@ -35,12 +35,10 @@ HOOK(int, epoll_pwait,
     return count;
 }
 
-/* The timeout is the kernel's to read: whether it is zero is not looked at here, and the wait counts as
- * one that blocks. */
 HOOK(int, epoll_pwait2,
      (int epoll, struct epoll_event *events, int max_events, const struct timespec *timeout,
       const sigset_t *mask)) {
-    struct wait wait = rules_wait_begin(epoll, max_events, false, HERE);
+    struct wait wait = rules_wait_begin(epoll, max_events, rules_no_time(timeout), HERE);
     int count = wait.quiet ? 0 : REAL(epoll_pwait2)(epoll, events, wait.max_events, timeout, mask);
     rules_wait_end(&wait, events, count);
     return count;

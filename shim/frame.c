@@ -91,13 +91,22 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
            atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
 }
 
-void frame_next(struct thread *thread) {
+static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->evidence = EVIDENCE_NONE;
+}
+
+void frame_reads(struct thread *thread, struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame_reported(frame, file))
+        return;
+    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
+    if (served != frame->wait_serial && frame->file != NULL && frame->file != file)
+        frame_next(thread);
 }
 
 void frame_end_all(struct thread *thread) {
@@ -153,13 +162,30 @@ bool frame_explicit(const struct thread *thread) {
     return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
 }
 
+/* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
+ * read goes on in their caller, as if the read alone had opened the frame. */
+static bool goes_on(const struct thread *thread, const struct frame *frame) {
+    return frame->lone && frame->evidence >= EVIDENCE_READ && thread->depth == 1;
+}
+
+static void frame_leave(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    thread->left_frame = true;
+    if (!goes_on(thread, frame)) {
+        frame_end(thread);
+        return;
+    }
+    frame->wait = (struct here){FRAME_OPEN_ENDED, NULL};
+    frame->loop = NULL;
+    frame->wait_serial = 0;
+    limit_renew(thread);
+}
+
 void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
-    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
-        thread->left_frame = true;
-        frame_end(thread);
-    }
+    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here))
+        frame_leave(thread);
     thread_leave();
 }

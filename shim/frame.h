@@ -37,8 +37,10 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation);
 /* Did the wait that opened this frame report the file? */
 bool frame_reported(const struct frame *frame, const struct open_file *file);
-/* The next callback of the same wait begins: what the last one left is over, and reported. */
-void frame_next(struct thread *thread);
+/* A batch is handled callback by callback: one that reads the file (or accepts from it) for the first time
+ * after its wait has reported it, when another one has done so before, is the next. What the last one left is
+ * over, and reported. */
+void frame_reads(struct thread *thread, struct open_file *file);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

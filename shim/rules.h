@@ -11,7 +11,9 @@
 #include "frame.h"
 #include "openfile.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -102,29 +104,33 @@ struct arming {
 struct arming rules_timer_begin(int fd, struct here here);
 void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value);
 
-/* --- F2: epoll (rules_wait.c) --------------------------------------------------------------------- */
+/* --- waits: F2 (rules_epoll.c), poll and select (rules_poll.c), E0 to E3 (rules_wait.c, rules_loop.c) -- */
 
-/* One wait. `max_events` is what the real call is to be given. */
+/* One wait. */
 struct wait {
-    struct thread *thread; /* NULL: nothing to do */
-    struct open_file *epoll;
+    struct thread *thread;   /* NULL: nothing to do */
+    struct open_file *epoll; /* NULL: it is poll or select */
     uint32_t generation;
     struct here here;
     struct loop *loop;
-    int max_events;
-    bool poll;  /* zero timeout: the frame is not over until something is reported */
-    bool quiet; /* E2: the answer is "nothing ready", without the real call */
+    int max_events; /* what the real call is to be given */
+    bool poll;      /* zero timeout: the frame is not over until something is reported */
+    bool quiet;     /* E2: the answer is "nothing ready", without the real call */
 };
 struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);
-/* poll, select and their kin: they end what an epoll wait at this place would end. `blocks`: not with a zero
- * timeout. */
-void rules_poll(struct here here, bool blocks);
-static inline void rules_poll_begin(struct here here, bool blocks) {
-    frame_settle(here);
-    if (thread_self != NULL)
-        rules_poll(here, blocks);
-}
+/* poll, select and their kin. `poll`: with zero timeout. */
+struct wait rules_poll_begin(bool poll, struct here here);
+void rules_poll_end(const struct wait *wait, const struct pollfd *fds, unsigned long count, int result);
+/* select's arguments. */
+struct selection {
+    int count;
+    const fd_set *reads, *writes, *errors;
+};
+void rules_select_end(const struct wait *wait, const struct selection *selection, int result);
+/* Is this time (a timespec or a timeval, which may be a bad pointer) zero? False, too, where that makes no
+ * difference. */
+bool rules_no_time(const void *time);
 void rules_epoll_created(int fd);
 
 /* A registration in progress. */

@@ -18,6 +18,17 @@ void rules_listen(int fd) {
     thread_leave();
 }
 
+/* In a batch it begins the next callback, which is nobody's. */
+static void accept_in_batch(struct thread *thread, struct open_file *listener) {
+    const struct frame *top = frame_top(thread);
+    if (listener == NULL || top == NULL || !top->mixed || !frame_reported(top, listener))
+        return;
+    frame_reads(thread, listener);
+    if (top->file == NULL && !frame_explicit(thread))
+        frame_adopt(thread, context_retain(top->base), EVIDENCE_NONE);
+    frame_came_from(thread, listener, cell_generation(&listener->cell));
+}
+
 void rules_accept_begin(int listener, struct here here) {
     frame_settle(here);
     struct thread *thread = thread_enter();
@@ -26,6 +37,7 @@ void rules_accept_begin(int listener, struct here here) {
     const struct frame *top = frame_top(thread);
     if (top != NULL && top->wait.address == FRAME_OPEN_ENDED)
         frame_end(thread);
+    accept_in_batch(thread, file_at(listener));
     rules_thread_waits(thread, here);
     thread_leave();
     rules_bury_before(listener);

@@ -24,11 +24,12 @@ enum evidence {
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
-    const struct open_file *epoll;
+    const struct open_file *epoll; /* NULL: around poll or select */
     uint32_t generation;
     const void *site;
     uint32_t contradictions;
     bool exact;
+    bool many; /* it has waited for several connections at once */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -50,6 +51,7 @@ struct frame {
     bool comparable;      /* on the thread's own stack: addresses mean depth */
     bool tentative;       /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;           /* its events had several contexts */
+    bool lone;            /* of a poll or select that reported one descriptor */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
