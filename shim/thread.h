@@ -20,6 +20,7 @@ enum evidence {
     EVIDENCE_EVENT,    /* the event that opened the frame */
     EVIDENCE_READ,     /* bytes that were read */
     EVIDENCE_RESPONSE, /* E4: a write to a connection that waits for its answer */
+    EVIDENCE_BYTES,    /* E10: the very bytes of a request are sent on */
 };
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
