@@ -139,6 +139,8 @@ void rules_epoll_created(int fd);
 struct registration {
     struct passage passage; /* its file is the epoll's */
     struct open_file *file; /* of the descriptor */
+    struct context *before; /* E6: a reference: what its cell had */
+    uint32_t generation;    /* E6: of that cell; 0: nothing was stamped */
     bool added;
 };
 struct registration rules_register_begin(int epoll, int operation, int fd, const struct epoll_event *event,

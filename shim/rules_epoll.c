@@ -1,9 +1,12 @@
 /* epoll: F2, and E1, E6, E8.
  *
  * F2  An epoll registration without a better context of its own carries the context it was made in.
- * E1  An exact loop gets one event a wait, by asking the kernel for one: its semantics stay its own, and
- *     level-triggered descriptors take turns. A poll of it with zero timeout, while work is left (E2), is
- * told "nothing ready" without asking. E8  epoll_data is looked up in reverse (interest.h). */
+ * E6  Asking anew to be told when an outbound connection can be written says whose it is now, as a write
+ * does: a pooled one is taken for the next request so. Where a connect or a write is unfinished, that is
+ * known already, and who asks may be a loop that does so for all its callbacks at once. E1  An exact loop
+ * gets one event a wait, by asking the kernel for one: its semantics stay its own, and level-triggered
+ * descriptors take turns. A poll of it with zero timeout, while work is left (E2), is told "nothing ready"
+ * without asking. E8  epoll_data is looked up in reverse (interest.h). */
 #include "../ctxstore/kernel.h"
 #include "wait.h"
 
@@ -25,6 +28,29 @@ static struct context *registration_context(struct thread *thread, const struct 
     return file_kind(file) == FILE_PLAIN ? flow_capture(&thread->flow) : NULL;
 }
 
+static bool may_arm(const struct open_file *file) {
+    return file != NULL && file_kind(file) == FILE_OUTBOUND && !file_has(file, FILE_UNFINISHED);
+}
+
+static void arm(struct thread *thread, struct registration *registration, uint32_t before, uint32_t now) {
+    struct open_file *file = registration->file;
+    if (!may_arm(file) || (before & EPOLLOUT) || !(now & EPOLLOUT))
+        return;
+    registration->generation = cell_generation(&file->cell);
+    registration->before = cell_copy(&file->cell, registration->generation);
+    cell_put(&file->cell, registration->generation, flow_capture(&thread->flow));
+}
+
+static void add(struct thread *thread, struct registration *registration, int fd,
+                const struct epoll_event *event) {
+    registration->file = file_open_any(fd);
+    if (registration->file == NULL)
+        return;
+    interest_add(registration->passage.file->set, fd, registration->file, event,
+                 registration_context(thread, registration->file));
+    registration->added = true;
+}
+
 /* Before the real call, since another thread may get the event before that returns. The program's
  * pointer may be bad: it is looked at through the kernel (H22). */
 struct registration rules_register_begin(int epoll, int operation, int fd, const struct epoll_event *event,
@@ -40,14 +66,13 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
     struct epoll_event copy;
     registration.passage =
         (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
-    registration.file = operation == EPOLL_CTL_ADD ? NULL : file_at(fd);
-    if (operation == EPOLL_CTL_ADD && kernel_peek(&copy, event, sizeof copy)) {
-        registration.file = file_open_any(fd);
-        if (registration.file != NULL) {
-            interest_add(file->set, fd, registration.file, &copy,
-                         registration_context(thread, registration.file));
-            registration.added = true;
-        }
+    bool adds = operation == EPOLL_CTL_ADD;
+    registration.file = adds ? NULL : file_at(fd);
+    if ((adds || (operation == EPOLL_CTL_MOD && may_arm(registration.file))) &&
+        kernel_peek(&copy, event, sizeof copy)) {
+        if (adds)
+            add(thread, &registration, fd, &copy);
+        arm(thread, &registration, adds ? 0 : interest_asks(file->set, fd, registration.file), copy.events);
     }
     thread_leave();
     return registration;
@@ -77,6 +102,9 @@ void rules_register_end(const struct registration *registration, int operation, 
         register_done(thread, registration, operation, fd, event);
     else if (alive && registration->added)
         interest_remove(passage->file->set, fd, registration->file);
+    if (result != 0 && registration->generation != 0)
+        cell_put(&registration->file->cell, registration->generation, context_retain(registration->before));
+    context_release(registration->before);
     thread_leave();
 }
 

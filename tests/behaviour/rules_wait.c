@@ -426,3 +426,36 @@ CASE(E4, a_write_to_one_who_asked_nothing_changes_nothing) {
     say_to(servers[0], "news");
     EXPECT_STACK("conn#2 req#1");
 }
+
+/* --- E6 ------------------------------------------------------------------------------------------- */
+
+/* A pooled connection that a second request takes over: it asks first, and writes when it may. */
+CASE(E6, asking_to_write_says_whose_it_is) {
+    struct epoll_event event;
+    int epoll = epoll_create1(0), backend = listen_somewhere(), pooled = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un address;
+    socklen_t size = sizeof address;
+    REQUIRE(getsockname(backend, (struct sockaddr *)&address, &size) == 0);
+    ctxshim_scope a = ctxshim_push("A");
+    REQUIRE(connect(pooled, (struct sockaddr *)&address, size) == 0);
+    watch(epoll, EPOLL_CTL_ADD, pooled, EPOLLIN);
+    say_to(pooled, "query");
+    ctxshim_pop(&a);
+    ctxshim_scope b = ctxshim_push("B");
+    EXPECT(epoll_ctl(epoll, EPOLL_CTL_ADD, pooled, &(struct epoll_event){.events = EPOLLOUT}) == -1);
+    watch(epoll, EPOLL_CTL_MOD, pooled, EPOLLIN);
+    ctxshim_pop(&b);
+    raw_write((int)kernel_call(SYS_accept4, backend, 0, 0, 0, 0, 0), "reply");
+    REQUIRE(epoll_wait(epoll, &event, 1, 1000) == 1);
+    EXPECT_STACK("A");
+    hear(pooled);
+    EXPECT(epoll_wait(epoll, &event, 1, 1) == 0);
+    ctxshim_scope c = ctxshim_push("C");
+    watch(epoll, EPOLL_CTL_MOD, pooled, EPOLLIN | EPOLLOUT);
+    ctxshim_pop(&c);
+    ctxshim_scope d = ctxshim_push("D");
+    watch(epoll, EPOLL_CTL_MOD, pooled, EPOLLIN | EPOLLOUT);
+    ctxshim_pop(&d);
+    REQUIRE(epoll_wait(epoll, &event, 1, 1000) == 1 && event.events == EPOLLOUT);
+    EXPECT_STACK("C");
+}
