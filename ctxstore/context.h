@@ -53,6 +53,7 @@ struct context {
     uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
     uint8_t owns_values : 1; /* `values` is a reference */
     uint8_t long_name : 1;   /* the name lies beside the node */
+    uint8_t unused : 1;      /* so that the eight bits are written as one byte */
     _Atomic uint8_t closed;
     union {                             /* a VALUE node ends here */
         char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
@@ -93,12 +94,13 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
     }
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. */
+/* The two halves of the usual push and pop, inline: an operation of a short name, pushed from a known place,
+ * made from the thread's cache (NULL: not that simple, use context_operation), and given back to it. */
 static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
                                                       uint64_t flow, struct here here) {
     struct context *node = local.contexts.free;
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE)
+    uint16_t site = site_known(here.site);
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0)
         return NULL;
     local.contexts.free = node->parent;
     local.contexts.count--;
@@ -106,11 +108,12 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->values = parent != NULL ? parent->values : NULL;
     node->flow = (uint32_t)flow;
     node->stack = (uint32_t)here.address;
-    node->site = site_number(here.site);
+    node->site = site;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
     node->long_name = 0;
+    node->unused = 0;
     atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
     context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);

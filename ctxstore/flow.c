@@ -413,7 +413,8 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
 }
 
 /* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
- * and whose captures were given back. Its reference to its parent becomes the flow's. */
+ * and whose captures were given back. Its reference to its parent becomes the flow's. No detour was opened
+ * inside it: that would hold the node, too. */
 static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) ||
@@ -443,8 +444,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    bool inside_detour = flow->detours != NULL && path_find(flow->detours->before, scope) != NULL;
-    if (!inside_detour && close_innermost(flow, scope))
+    if (close_innermost(flow, scope))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
         struct scope_view around = view_of(scope->node);

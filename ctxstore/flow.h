@@ -102,12 +102,12 @@ static inline struct scope flow_push_quick(struct flow *flow, const char *operat
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
 /* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
- * of references that is looked at then is final. */
+ * of references that is looked at then is final. When it is one, no detour was opened inside the scope: that
+ * would hold the node, too. */
 static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
     if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name ||
-        flow->detours != NULL)
+        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name)
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
