@@ -39,7 +39,13 @@ enum context_kind {
 
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
 
-struct context_name; /* a long name, or the newest of a root's display names */
+/* A long name, or one of a root's display names: it lives beside its node, and goes with it. A root's names
+ * form a list, newest first: a reader may still be at an older one, so they all stay until the node goes. */
+struct context_name {
+    struct context_name *older;
+    size_t length;
+    char text[];
+};
 
 struct context {
     struct context *parent; /* a reference; NULL: the empty context */
@@ -69,6 +75,12 @@ struct context {
 enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
+
+/* A node that goes: whoever looks at it from outside (peek.h) sees that before anything else of it changes. */
+static inline void context_unname(struct context *node) {
+    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
 
 /* Does a flow of this serial have the number that its nodes carry? */
 static inline bool context_is_of(const struct context *context, uint64_t flow) {
@@ -124,7 +136,7 @@ static inline struct context *context_operation_quick(struct context *parent, co
 static inline bool context_discard_quick(struct context *node) {
     if (local.contexts.count == SLAB_CACHE_MOST)
         return false;
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    context_unname(node);
     node->parent = local.contexts.free;
     local.contexts.free = node;
     local.contexts.count++;
