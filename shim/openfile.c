@@ -7,7 +7,7 @@
 #include "process.h"
 #include "thread.h"
 
-struct slab open_files = SLAB(sizeof(struct open_file));
+static struct slab files = SLAB(sizeof(struct open_file));
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -67,7 +67,7 @@ static void file_free(struct open_file *file) {
         mailbox_free(file->mailbox);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(&open_files, file);
+    slab_give(&files, file);
 }
 
 void file_drop(struct open_file *file) {
@@ -91,11 +91,11 @@ void file_put_back(int fd, struct open_file *file) {
 }
 
 struct open_file *file_open(int fd, enum file_kind kind) {
-    struct open_file *file = slab_take(&open_files);
+    struct open_file *file = slab_take(&files);
     file_slot *slot = slot_of(fd, true);
     if (file == NULL || slot == NULL) {
         if (file != NULL)
-            slab_give(&open_files, file);
+            slab_give(&files, file);
         file_drop(file_detach(fd));
         return NULL;
     }

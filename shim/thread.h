@@ -55,8 +55,10 @@ struct reservation {
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
-    void *free_link; /* the slab's, while free */
-    _Atomic int tid; /* the kernel's, in its own namespace; 0: free */
+    void *free_link;     /* the slab's, while free */
+    struct thread *next; /* of all records that there ever were (census.h); constant */
+    bool listed;         /* it has its place there */
+    _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
@@ -73,9 +75,11 @@ struct thread {
     struct open_file *closing; /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
-    struct thread *newer, *older; /* the list of all threads */
-    bool managed;                 /* its end will be seen */
+    bool managed; /* its end will be seen */
 };
+
+/* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
+extern _Atomic(struct thread *) thread_records;
 
 extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
@@ -138,9 +142,6 @@ void thread_end(void);
 void thread_begin_main(void);
 /* In a fork child: the other threads are not here. */
 void thread_forked(void);
-
-/* All records, for the census. */
-extern struct slab thread_records;
 
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
 
