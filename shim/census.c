@@ -17,7 +17,7 @@ static bool provenance_of(const struct memory *memory, const struct thread *reco
                            sizeof line->provenance);
     }
     line->adopted = inherited;
-    line->provenance = (struct provenance){EVIDENCE_START, -1, -1, 0};
+    line->provenance = (struct provenance){EVIDENCE_START, -1, -1, 0, 0};
     return true;
 }
 

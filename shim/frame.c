@@ -86,6 +86,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     frame->generation = generation;
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
+    frame->provenance.by = cell_origin(&file->cell).tid;
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -133,7 +134,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
-    frame->provenance = (struct provenance){evidence, -1, -1, provenance_clock()};
+    frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;

@@ -52,6 +52,7 @@ static struct thread *thread_new(void) {
     if (!thread->listed)
         record_list(thread);
     atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
+    local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
     return thread;
@@ -206,5 +207,6 @@ void thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
     for (; record != NULL; record = record->next)
         atomic_store_explicit(&record->tid, record == thread_self ? kernel_tid() : 0, memory_order_relaxed);
+    local.tid = kernel_tid();
     graveyard_forget();
 }

@@ -23,7 +23,8 @@ static const char description[] =
     "  TID      the thread\n"
     "  NAME     its name\n"
     "  SINCE    how long ago it took this work up\n"
-    "  BY       what told whose work it is: event, read, response, ... and over what descriptor\n"
+    "  BY       what told whose work it is (event, read, response, ...), over what descriptor, and\n"
+    "           which other thread handed it over\n"
     "  CONTEXT  the operations, outermost first; - when there are none. A ? says that it is not\n"
     "           for sure. (not seen): a thread without libc, or one too busy to be read whole\n"
     "\n"
@@ -72,19 +73,22 @@ static char *age_text(double age) {
 static char *by_text(const struct sight *sight) {
     if (sight->evidence == NULL || !works(sight))
         return g_strdup("-");
-    if (sight->carrier == NULL)
-        return g_strdup(sight->evidence);
-    return g_strdup_printf("%s %s %d", sight->evidence, sight->carrier, sight->fd);
+    GString *text = g_string_new(sight->evidence);
+    if (sight->carrier != NULL)
+        g_string_append_printf(text, " %s %d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(text, " from %d", sight->from);
+    return g_string_free(text, FALSE);
 }
 
 static void print_table(const GArray *sights, uint64_t now) {
-    printf("%8s  %-16s %8s  %-24s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
+    printf("%8s  %-16s %8s  %-30s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
     for (guint i = 0; i < sights->len; i++) {
         const struct sight *sight = &g_array_index(sights, struct sight, i);
         char *shown = printable(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
         char *name = printable(sight->name), *by = by_text(sight);
         char *age = age_text(works(sight) ? age_of(sight, now) : -1);
-        printf("%8d  %-16s %8s  %-24s  %s\n", sight->tid, name, age, by, shown);
+        printf("%8d  %-16s %8s  %-30s  %s\n", sight->tid, name, age, by, shown);
         g_free(age);
         g_free(by);
         g_free(name);
@@ -123,6 +127,8 @@ static void json_thread(GString *json, const struct sight *sight, uint64_t now) 
         g_string_append_printf(json, ",\"evidence\":\"%s\"", sight->evidence);
     if (sight->carrier != NULL)
         g_string_append_printf(json, ",\"carrier\":\"%s\",\"fd\":%d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(json, ",\"from\":%d", sight->from);
     if (age_of(sight, now) >= 0)
         g_string_append_printf(json, ",\"seconds\":%s",
                                g_ascii_formatd(number, sizeof number, "%.3f", age_of(sight, now)));

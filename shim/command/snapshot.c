@@ -79,6 +79,7 @@ static void provenance_show(const struct provenance *provenance, struct sight *s
     if ((unsigned)provenance->evidence < G_N_ELEMENTS(evidences))
         sight->evidence = evidences[provenance->evidence];
     sight->since = provenance->since;
+    sight->from = provenance->by;
     if (provenance->carrier < 0 || (unsigned)provenance->carrier >= G_N_ELEMENTS(carriers))
         return;
     sight->carrier = carriers[provenance->carrier];
@@ -102,6 +103,14 @@ static void keep(const struct census_line *line, void *found) {
     g_hash_table_replace(found, GINT_TO_POINTER(line->tid), sight);
 }
 
+/* What the thread with this inner id is called here. */
+static int outer_tid(const GArray *tasks, int inside) {
+    for (guint i = 0; i < tasks->len; i++)
+        if (g_array_index(tasks, struct task, i).inside == inside)
+            return g_array_index(tasks, struct task, i).tid;
+    return 0;
+}
+
 static void sight_clear(gpointer data) {
     struct sight *sight = data;
     g_free(sight->name);
@@ -122,6 +131,7 @@ GArray *snapshot_take(struct target *target, const struct census *census) {
             sight = *known;
         sight.stack = g_strdup(sight.stack);
         sight.tid = task->tid;
+        sight.from = sight.from != 0 && sight.from != task->inside ? outer_tid(tasks, sight.from) : 0;
         sight.name = g_strdup(task->name);
         g_array_append_val(sights, sight);
     }

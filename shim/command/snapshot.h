@@ -17,6 +17,7 @@ struct sight {
     const char *evidence; /* "read", "event", ...: what decided; NULL: no adoption */
     const char *carrier;  /* "connection", "eventfd", ...: over what it came; NULL: no descriptor */
     int fd;               /* of the carrier; -1: none */
+    int from;             /* the thread that handed it over, as numbered here; 0: not known, or gone */
     uint64_t since;       /* of the adoption, in the process's CLOCK_MONOTONIC, nanoseconds; 0: not known */
 };
 
