@@ -7,14 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
- * still be at an older one, so they all stay until the node goes. */
-struct context_name {
-    struct context_name *older;
-    size_t length;
-    char text[];
-};
-
 static struct slab nodes = SLAB(sizeof(struct context));
 static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
@@ -23,7 +15,6 @@ static _Atomic uint64_t serials = 1;
 enum { SERIAL_RANGE = 1 << 16 };
 
 static void node_give(struct context *node) {
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
     if (node->kind == CONTEXT_VALUE)
         slab_cache_give(&local.value_contexts, &value_nodes, node);
     else
@@ -179,6 +170,7 @@ static void context_drop_to(struct context *context, struct context **dead) {
 
 /* What a node has beside its parent. */
 static void context_strip(struct context *context, struct context **dead) {
+    context_unname(context);
     if (context->owns_values)
         values_release(context->values);
     if (context->kind == CONTEXT_ROOT)

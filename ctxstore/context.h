@@ -39,7 +39,13 @@ enum context_kind {
 
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
 
-struct context_name; /* a long name, or the newest of a root's display names */
+/* A long name, or one of a root's display names: it lives beside its node, and goes with it. A root's names
+ * form a list, newest first: a reader may still be at an older one, so they all stay until the node goes. */
+struct context_name {
+    struct context_name *older;
+    size_t length;
+    char text[];
+};
 
 struct context {
     struct context *parent; /* a reference; NULL: the empty context */
@@ -53,6 +59,7 @@ struct context {
     uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
     uint8_t owns_values : 1; /* `values` is a reference */
     uint8_t long_name : 1;   /* the name lies beside the node */
+    uint8_t unused : 1;      /* so that the eight bits are written as one byte */
     _Atomic uint8_t closed;
     union {                             /* a VALUE node ends here */
         char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
@@ -68,6 +75,13 @@ struct context {
 enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
+
+/* A node that goes: whoever looks at it from outside (peek.h) sees that before anything else of it changes.
+ */
+static inline void context_unname(struct context *node) {
+    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
 
 /* Does a flow of this serial have the number that its nodes carry? */
 static inline bool context_is_of(const struct context *context, uint64_t flow) {
@@ -93,12 +107,13 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
     }
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. */
+/* The two halves of the usual push and pop, inline: an operation of a short name, pushed from a known place,
+ * made from the thread's cache (NULL: not that simple, use context_operation), and given back to it. */
 static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
                                                       uint64_t flow, struct here here) {
     struct context *node = local.contexts.free;
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE)
+    uint16_t site = site_known(here.site);
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0)
         return NULL;
     local.contexts.free = node->parent;
     local.contexts.count--;
@@ -106,11 +121,12 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->values = parent != NULL ? parent->values : NULL;
     node->flow = (uint32_t)flow;
     node->stack = (uint32_t)here.address;
-    node->site = site_number(here.site);
+    node->site = site;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
     node->long_name = 0;
+    node->unused = 0;
     atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
     context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
@@ -121,7 +137,7 @@ static inline struct context *context_operation_quick(struct context *parent, co
 static inline bool context_discard_quick(struct context *node) {
     if (local.contexts.count == SLAB_CACHE_MOST)
         return false;
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    context_unname(node);
     node->parent = local.contexts.free;
     local.contexts.free = node;
     local.contexts.count++;

@@ -6,24 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum detour_kind { DETOUR_ATTACH, DETOUR_ROOT, DETOUR_SUPPRESS };
-
-/* Type-stable, as contexts are: `serial` is 0 while free. Serials of detours have the top bit set, so
- * that a scope tells by its serial what its node is. */
-struct detour {
-    struct detour *outer;
-    _Atomic uint64_t serial;
-    struct context *before; /* a reference; what the flow goes back to */
-    uint64_t root;          /* DETOUR_ROOT: the serial of the root's node */
-    uint64_t number;        /* of this flow's detours */
-    uint64_t since;         /* nodes with a lesser serial were there before */
-    uint64_t inside;        /* the serial of what became current; 0: the empty context */
-    const void *site;
-    uint32_t flow; /* of the serial of its flow */
-    enum detour_kind kind;
-};
-
-static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
 static struct slab detour_slab = SLAB(sizeof(struct detour));
 static _Atomic uint64_t flow_serials = 1;
 
@@ -83,9 +65,7 @@ static bool lies_near(const struct context *context, const struct context *ances
     return context == ancestor;
 }
 
-/* Gives back a reference that was the flow's current one. A context that was left is not kept alive by what
- * is in stock. */
-static void flow_leave(struct flow *flow, struct context *before) {
+void flow_leave(struct flow *flow, struct context *before) {
     flow_release(flow, before);
     if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
         flow_unstash(flow);
@@ -94,12 +74,6 @@ static void flow_leave(struct flow *flow, struct context *before) {
 void flow_become(struct flow *flow, struct context *context, bool switched) {
     flow_leave(flow, flow_swap(flow, context, switched));
 }
-
-bool flow_suppressed(const struct flow *flow) {
-    return flow->detours != NULL && flow->detours->kind == DETOUR_SUPPRESS;
-}
-
-enum { STASH_SIZE = 1 << 10, STASH_MOST = 1 << 16 };
 
 void flow_unstash(struct flow *flow) {
     struct stash stash = flow->stash;
@@ -131,11 +105,7 @@ struct context *flow_capture(struct flow *flow) {
 }
 
 void flow_release(struct flow *flow, struct context *context) {
-    if (context == NULL)
-        return;
-    if (context == flow->stash.context && flow->stash.count < STASH_MOST)
-        flow->stash.count++;
-    else
+    if (!flow_release_quick(flow, context))
         context_release(context);
 }
 
@@ -413,7 +383,8 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
 }
 
 /* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
- * and whose captures were given back. Its reference to its parent becomes the flow's. */
+ * and whose captures were given back. Its reference to its parent becomes the flow's. No detour was opened
+ * inside it: that would hold the node, too. */
 static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) ||
@@ -443,8 +414,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    bool inside_detour = flow->detours != NULL && path_find(flow->detours->before, scope) != NULL;
-    if (!inside_detour && close_innermost(flow, scope))
+    if (close_innermost(flow, scope))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
         struct scope_view around = view_of(scope->node);

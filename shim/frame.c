@@ -84,6 +84,9 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         return;
     frame->file = file;
     frame->generation = generation;
+    frame->provenance.carrier = (int)file_kind(file);
+    frame->provenance.fd = file->fd;
+    frame->provenance.by = cell_origin(&file->cell).tid;
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -97,7 +100,7 @@ static void frame_next(struct thread *thread) {
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
-    frame->evidence = EVIDENCE_NONE;
+    frame->provenance.evidence = EVIDENCE_NONE;
 }
 
 void frame_reads(struct thread *thread, struct open_file *file) {
@@ -140,7 +143,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
-    frame->evidence = evidence;
+    frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
@@ -165,7 +168,7 @@ bool frame_explicit(const struct thread *thread) {
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
  * read goes on in their caller, as if the read alone had opened the frame. */
 static bool goes_on(const struct thread *thread, const struct frame *frame) {
-    return frame->lone && frame->evidence >= EVIDENCE_READ && thread->depth == 1;
+    return frame->lone && frame->provenance.evidence >= EVIDENCE_READ && thread->depth == 1;
 }
 
 static void frame_leave(struct thread *thread) {

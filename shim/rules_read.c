@@ -142,8 +142,10 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
     carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
-    if (frame != NULL)
-        frame->tentative = true;
+    if (frame == NULL)
+        return;
+    frame->tentative = true;
+    frame->provenance.by = delivery.origin.tid;
 }
 
 /* Did this read say anything about the carrier? An answer, its end, or that it broke. */

@@ -36,7 +36,7 @@ void wait_begins(struct thread *thread, const struct wait *wait) {
 
 bool wait_has_work(struct thread *thread, const struct wait *wait) {
     const struct frame *top = frame_top(thread);
-    return top != NULL && top->loop == wait->loop && top->evidence != EVIDENCE_NONE &&
+    return top != NULL && top->loop == wait->loop && top->provenance.evidence != EVIDENCE_NONE &&
            frame_same_wait(thread, top, wait->here) && top->polls < POLLS_AT_MOST;
 }
 
@@ -129,7 +129,7 @@ struct rest wait_continues(struct thread *thread, const struct wait *wait, int c
     if (!wait->poll || top == NULL || top->wait.address == FRAME_OPEN_ENDED ||
         !frame_same_wait(thread, top, wait->here))
         return (struct rest){0};
-    if (count <= 0 && top->evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST) {
+    if (count <= 0 && top->provenance.evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST) {
         top->polls++;
         if (top->mixed)
             frame_doubt(thread);

@@ -24,7 +24,8 @@ enum { PUBLISHED = 3 };
 /* Where evidence is weak, a connection or a continuation that is touched is better. */
 static bool frame_is_weak(struct thread *thread) {
     const struct frame *frame = frame_top(thread);
-    return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
+    return frame == NULL || frame->tentative || frame->mixed ||
+           frame->provenance.evidence <= EVIDENCE_PENDING;
 }
 
 /* This request, or what was current. Consumes the reference. */
@@ -63,7 +64,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
     bool surely = context_descends_surely(thread->flow.current, request);
-    bool same_doubt = frame != NULL && frame->evidence == EVIDENCE_RESPONSE &&
+    bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE &&
                       context_descends(thread->flow.current, request);
     if (request == NULL || surely || same_doubt) {
         context_release(request);
@@ -74,8 +75,8 @@ static struct context *response_context(struct thread *thread, struct passage *p
     }
     if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED) /* whose work came before, nobody saw */
         return rules_answered_outside(thread, file) ? doubt(thread, request) : request;
-    bool weak = frame->tentative || frame->evidence <= EVIDENCE_PENDING;
-    bool unsettled = frame->mixed && frame->evidence == EVIDENCE_EVENT && frame->polls == 0;
+    bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
+    bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
     if (!weak && !(unsettled && frame_reported(frame, file)))
         return respond_elsewhere(thread, passage, request);
     answered_itself(file);

@@ -9,19 +9,9 @@
 
 #include "../ctxstore/flow.h"
 #include "process.h"
+#include "provenance.h"
 
 struct open_file;
-
-/* Why a frame's context is what it is, weakest first. */
-enum evidence {
-    EVIDENCE_NONE,     /* nothing is known: the loop's base */
-    EVIDENCE_START,    /* F1: inherited when the thread was started */
-    EVIDENCE_PENDING,  /* F8: a write that goes on with what this descriptor's owner began */
-    EVIDENCE_EVENT,    /* the event that opened the frame */
-    EVIDENCE_READ,     /* bytes that were read */
-    EVIDENCE_RESPONSE, /* E4: a write to a connection that waits for its answer */
-    EVIDENCE_BYTES,    /* E10: the very bytes of a request are sent on */
-};
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -45,14 +35,14 @@ struct frame {
     struct loop *loop;      /* NULL: none */
     struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
-    uint64_t wait_serial; /* names the wait: files that it reported carry it */
-    enum evidence evidence;
-    uint16_t open_scopes; /* of `before`, when it was opened */
-    uint16_t polls;       /* zero-timeout waits since (E2) */
-    bool comparable;      /* on the thread's own stack: addresses mean depth */
-    bool tentative;       /* E5: may drain a queue; what is touched is better evidence */
-    bool mixed;           /* its events had several contexts */
-    bool lone;            /* of a poll or select that reported one descriptor */
+    uint64_t wait_serial;         /* names the wait: files that it reported carry it */
+    struct provenance provenance; /* of its latest adoption */
+    uint16_t open_scopes;         /* of `before`, when it was opened */
+    uint16_t polls;               /* zero-timeout waits since (E2) */
+    bool comparable;              /* on the thread's own stack: addresses mean depth */
+    bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
+    bool mixed;                   /* its events had several contexts */
+    bool lone;                    /* of a poll or select that reported one descriptor */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -67,7 +57,10 @@ struct reservation {
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
-    void *free_link; /* the slab's, while free */
+    void *free_link;     /* the slab's, while free */
+    struct thread *next; /* of all records that there ever were (census.h); constant */
+    bool listed;         /* it has its place there */
+    _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
@@ -84,9 +77,11 @@ struct thread {
     struct open_file *closing; /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
-    struct thread *newer, *older; /* the list of all threads */
-    bool managed;                 /* its end will be seen */
+    bool managed; /* its end will be seen */
 };
+
+/* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
+extern _Atomic(struct thread *) thread_records;
 
 extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
