@@ -259,9 +259,10 @@ static long on_epoll_ctl(const struct call *call) {
 }
 
 static long on_epoll_wait(const struct call *call) {
-    bool poll = call->number == SYS_epoll_pwait2 ? rules_no_time((const void *)call->d) : (int)call->d == 0;
+    long milliseconds =
+        call->number == SYS_epoll_pwait2 ? rules_milliseconds((const void *)call->d) : (int)call->d;
     struct here here = place_of(call, call->number == SYS_epoll_pwait);
-    struct wait wait = rules_wait_begin((int)call->a, (int)call->c, poll, here);
+    struct wait wait = rules_wait_begin((int)call->a, (int)call->c, milliseconds, here);
     struct call real = *call;
     real.c = wait.max_events;
     long count = wait.quiet ? 0 : go(&real);
@@ -270,8 +271,8 @@ static long on_epoll_wait(const struct call *call) {
 }
 
 static long on_poll(const struct call *call) {
-    bool poll = call->number == SYS_ppoll ? rules_no_time((const void *)call->c) : (int)call->c == 0;
-    struct wait wait = rules_poll_begin(poll, here_of(call));
+    long milliseconds = call->number == SYS_ppoll ? rules_milliseconds((const void *)call->c) : (int)call->c;
+    struct wait wait = rules_poll_begin(milliseconds, here_of(call));
     long result = go(call);
     rules_poll_end(&wait, (const struct pollfd *)call->a, (unsigned long)call->b, (int)result);
     return result;
@@ -279,7 +280,9 @@ static long on_poll(const struct call *call) {
 
 static long on_select(const struct call *call) {
     struct here here = place_of(call, call->number == SYS_pselect6);
-    struct wait wait = rules_poll_begin(rules_no_time((const void *)call->e), here);
+    long milliseconds = call->number == SYS_select ? rules_milliseconds_of((const void *)call->e)
+                                                   : rules_milliseconds((const void *)call->e);
+    struct wait wait = rules_poll_begin(milliseconds, here);
     struct selection selection = {(int)call->a, (const fd_set *)call->b, (const fd_set *)call->c,
                                   (const fd_set *)call->d};
     long result = go(call);

@@ -27,6 +27,7 @@ struct passage {
     uint64_t ticket; /* in the file's mailbox */
     bool ended;      /* an open-ended frame was ended, since the thread came back for more */
     bool foreign;    /* E4: from another request's frame, so that the question may still be open */
+    bool passing;    /* E4: the call is this request's; what follows need not be */
 };
 
 /* Is it still the open file that the call was made on? */
@@ -117,12 +118,14 @@ struct wait {
     struct loop *loop;
     int max_events; /* what the real call is to be given */
     bool poll;      /* zero timeout: the frame is not over until something is reported */
+    bool left;      /* its frame was left for a shallower depth */
     bool quiet;     /* E2: the answer is "nothing ready", without the real call */
 };
-struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
+/* For so many milliseconds: -1 for ever, 0 not at all. */
+struct wait rules_wait_begin(int epoll, int max_events, long milliseconds, struct here here);
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);
-/* poll, select and their kin. `poll`: with zero timeout. */
-struct wait rules_poll_begin(bool poll, struct here here);
+/* poll, select and their kin. */
+struct wait rules_poll_begin(long milliseconds, struct here here);
 void rules_poll_end(const struct wait *wait, const struct pollfd *fds, unsigned long count, int result);
 /* select's arguments. */
 struct selection {
@@ -130,9 +133,10 @@ struct selection {
     const fd_set *reads, *writes, *errors;
 };
 void rules_select_end(const struct wait *wait, const struct selection *selection, int result);
-/* Is this time (a timespec or a timeval, which may be a bad pointer) zero? False, too, where that makes no
- * difference. */
-bool rules_no_time(const void *time);
+/* A time that the program points at (NULL: for ever), in milliseconds, rounded up. The pointer may be bad:
+ * then the call will fail. */
+long rules_milliseconds(const struct timespec *time);
+long rules_milliseconds_of(const struct timeval *time);
 void rules_epoll_created(int fd);
 
 /* A registration in progress. */
@@ -148,6 +152,8 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
 void rules_register_end(const struct registration *registration, int operation, int fd,
                         const struct epoll_event *event, int result);
 
+/* Does this thread run an event loop, whose work need not be where it waits? */
+bool rules_runs_loop(const struct thread *thread);
 /* E0: the frame's loop was contradicted by stronger evidence. */
 void rules_contradicted(struct thread *thread);
 /* The same outside any frame: does a loop of this thread watch the file, and is not exact yet? */

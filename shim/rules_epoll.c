@@ -25,7 +25,10 @@ void rules_epoll_created(int fd) {
 
 /* Only what has no better context of its own keeps the one it is registered in. */
 static struct context *registration_context(struct thread *thread, const struct open_file *file) {
-    return file_kind(file) == FILE_PLAIN ? flow_capture(&thread->flow) : NULL;
+    if (file_kind(file) != FILE_PLAIN)
+        return NULL;
+    frame_hands_on(thread);
+    return flow_capture(&thread->flow);
 }
 
 static bool may_arm(const struct open_file *file) {
@@ -39,6 +42,7 @@ static void arm(struct thread *thread, struct registration *registration, uint32
     registration->generation = cell_generation(&file->cell);
     registration->before = cell_copy(&file->cell, registration->generation);
     cell_put(&file->cell, registration->generation, flow_capture(&thread->flow));
+    frame_hands_on(thread);
 }
 
 static void add(struct thread *thread, struct registration *registration, int fd,
@@ -110,11 +114,11 @@ void rules_register_end(const struct registration *registration, int operation, 
 
 /* --- waits --------------------------------------------------------------------------------------- */
 
-struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here) {
+struct wait rules_wait_begin(int epoll, int max_events, long milliseconds, struct here here) {
     struct wait wait = {.max_events = max_events};
     struct open_file *file = file_at(epoll);
     frame_settle(here);
-    if (!poll)
+    if (milliseconds != 0)
         thread_bury();
     struct thread *thread = thread_enter();
     if (thread == NULL)
@@ -129,17 +133,16 @@ struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here h
                          .generation = cell_generation(&file->cell),
                          .here = here,
                          .loop = loop_of(thread, file, here),
-                         .max_events = max_events,
-                         .poll = poll};
+                         .max_events = max_events};
     file_drop_deferred();
     thread->left_frame = false;
-    wait_begins(thread, &wait);
+    wait_begins(thread, &wait, milliseconds);
     if (loop_is_exact(wait.loop)) {
         wait.max_events = max_events > 1 ? 1 : max_events;
-        wait.quiet = poll && max_events > 0 && wait_has_work(thread, &wait);
+        wait.quiet = wait.poll && max_events > 0 && wait_has_work(thread, &wait);
     }
     thread_leave();
-    if (!poll)
+    if (milliseconds != 0)
         thread_bury();
     return wait;
 }

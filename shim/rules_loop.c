@@ -2,7 +2,8 @@
  *
  * E0  A loop is changed only on proof that it mixes: after CONTRADICTIONS frames of it were contradicted by
  *     stronger evidence it turns exact; never if its epoll is itself waited for or shared by fork. A loop
- *     around poll or select, which is known by the place of the call, is never changed at all. */
+ *     around poll or select, which is known by the place of the call, is never changed at all.
+ * E3  What a loop waits for at most tells when its timers are due. */
 #include "options.h"
 #include "wait.h"
 
@@ -36,6 +37,27 @@ struct loop *loop_of(struct thread *thread, const struct open_file *epoll, struc
     return loop;
 }
 
+uint64_t loop_clock(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A loop waits until its earliest timer at most. What is armed later belongs to who arms it. */
+void loop_waits(struct loop *loop, long milliseconds) {
+    if (milliseconds != 0)
+        loop->deadline = milliseconds > 0 ? loop_clock() + (uint64_t)milliseconds : 0;
+}
+
+/* Its clock may be a millisecond ahead of ours. */
+static bool timers_due(const struct loop *loop) {
+    return loop->deadline != 0 && loop_clock() + 1 >= loop->deadline;
+}
+
+bool loop_timers_due(const struct loop *loop) {
+    return loop->timed && timers_due(loop);
+}
+
 /* An epoll that another one or another process waits for must answer as the kernel does: a reader that
  * drains it until it gets fewer events than it asked for would stop too early. */
 bool loop_is_exact(const struct loop *loop) {
@@ -50,13 +72,24 @@ static void loop_contradicted(struct loop *loop) {
 
 void rules_contradicted(struct thread *thread) {
     struct frame *frame = frame_top(thread);
-    if (frame != NULL && frame->loop != NULL)
-        loop_contradicted(frame->loop);
+    if (frame == NULL || frame->loop == NULL)
+        return;
+    frame->loop->timed |= timers_due(frame->loop);
+    loop_contradicted(frame->loop);
+}
+
+bool rules_runs_loop(const struct thread *thread) {
+    for (const struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
+        if (is_alive(loop) || loop->many)
+            return true;
+    return false;
 }
 
 /* A loop that does its work outside the frames of its wait (at a shallower depth, in a later phase) shows
  * that when it answers there. */
 bool rules_answered_outside(struct thread *thread, struct open_file *file) {
+    if (thread->ran_out != NULL)
+        thread->ran_out->timed = true;
     for (struct loop *loop = thread->loops; thread->left_frame && loop < thread->loops + LOOPS; loop++) {
         if (!is_alive(loop) || loop->epoll->set == NULL || !interest_watches(loop->epoll->set, file))
             continue;

@@ -10,26 +10,34 @@
 #include "../ctxstore/kernel.h"
 #include "wait.h"
 
-bool rules_no_time(const void *time) {
-    long parts[2]; /* a timeval's or a timespec's */
-    const struct thread *thread = thread_self;
-    bool matters = thread != NULL && (thread->depth > 0 || !graveyard_empty());
-    return time != NULL && matters && kernel_peek(parts, time, sizeof parts) && parts[0] == 0 &&
-           parts[1] == 0;
+static long milliseconds_of(const void *time, long parts_in_one) {
+    long parts[2]; /* seconds, and parts of one */
+    if (time == NULL || !kernel_peek(parts, time, sizeof parts))
+        return -1;
+    return parts[0] * 1000 + (parts[1] + parts_in_one - 1) / parts_in_one;
 }
 
-struct wait rules_poll_begin(bool poll, struct here here) {
+long rules_milliseconds(const struct timespec *time) {
+    return milliseconds_of(time, 1000000);
+}
+
+long rules_milliseconds_of(const struct timeval *time) {
+    return milliseconds_of(time, 1000);
+}
+
+struct wait rules_poll_begin(long milliseconds, struct here here) {
     struct wait wait = {0};
     frame_settle(here);
-    if (!poll)
+    if (milliseconds != 0)
         thread_bury();
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return wait;
-    wait = (struct wait){.thread = thread, .here = here, .loop = loop_of(thread, NULL, here), .poll = poll};
-    wait_begins(thread, &wait);
+    wait = (struct wait){.thread = thread, .here = here, .loop = loop_of(thread, NULL, here)};
+    wait_begins(thread, &wait, milliseconds);
     const struct frame *top = frame_top(thread);
-    if (poll && top != NULL && (top->wait.address == FRAME_OPEN_ENDED || !frame_same_wait(thread, top, here)))
+    if (wait.poll && top != NULL &&
+        (top->wait.address == FRAME_OPEN_ENDED || !frame_same_wait(thread, top, here)))
         wait.thread = NULL;
     thread_leave();
     return wait;

@@ -38,6 +38,8 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
+    if (frame_top(thread) != NULL && frame_top(thread)->queued)
+        frame_passes(thread, passage->here);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -109,10 +111,19 @@ static void connection_learns(struct open_file *file) {
         file_mark(file, FILE_DEFERS, true);
 }
 
+/* The connection is over; in a batch that begins its callback, too. */
+static void read_end(struct thread *thread, const struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame_reported(frame, passage->file) && !file_has(passage->file, FILE_OUTSTANDING))
+        carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
+}
+
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
                             const struct iovec *buffers, int count) {
-    if (result <= 0)
+    if (result <= 0) {
+        read_end(thread, passage);
         return;
+    }
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
     if (count > 0)

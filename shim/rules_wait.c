@@ -27,7 +27,19 @@ static void end_answered(struct thread *thread, const struct wait *wait) {
         frame_end(thread);
 }
 
-void wait_begins(struct thread *thread, const struct wait *wait) {
+/* A loop that was left and comes back has not been left: its frames reach as far from now on. */
+static void loop_comes_back(struct thread *thread, struct loop *loop) {
+    if (thread->left_loop == loop && thread->left_at > loop->floor)
+        loop->floor = thread->left_at;
+    thread->left_loop = NULL;
+    thread->ran_out = NULL;
+}
+
+void wait_begins(struct thread *thread, struct wait *wait, long milliseconds) {
+    wait->poll = milliseconds == 0;
+    wait->left = thread->left_loop == wait->loop;
+    loop_comes_back(thread, wait->loop);
+    loop_waits(wait->loop, milliseconds);
     end_answered(thread, wait);
     if (!wait->poll)
         frame_end_for_wait(thread, wait->here);
@@ -36,8 +48,8 @@ void wait_begins(struct thread *thread, const struct wait *wait) {
 
 bool wait_has_work(struct thread *thread, const struct wait *wait) {
     const struct frame *top = frame_top(thread);
-    return top != NULL && top->loop == wait->loop && top->provenance.evidence != EVIDENCE_NONE &&
-           frame_same_wait(thread, top, wait->here) && top->polls < POLLS_AT_MOST;
+    return top != NULL && top->loop == wait->loop && frame_same_wait(thread, top, wait->here) &&
+           top->polls < POLLS_AT_MOST;
 }
 
 /* --- a batch ------------------------------------------------------------------------------------- */
@@ -114,28 +126,25 @@ void wait_reports(struct thread *thread) {
     thread->waits = thread->flow.serial << 32 | (uint32_t)(thread->waits + 1);
 }
 
-/* Something mixed goes on: which of its contexts it is now, nobody knows. */
-static void frame_doubt(struct thread *thread) {
-    struct context *current = thread->flow.current;
-    if (current == NULL || current->kind == CONTEXT_AMBIGUOUS || frame_explicit(thread))
-        return;
-    frame_adopt(thread, context_ambiguous(current, NULL, 0, thread->flow.serial), EVIDENCE_EVENT);
-}
-
-/* Nothing ready: the frame goes on, in doubt if it is a mixed one. Something: the frame is over, but work of
- * it may still be queued. */
+/* Nothing ready: the frame goes on, in doubt if it is a mixed one, or if it may be a timer that the loop did
+ * not wait for. Something: the frame is over, but work of it is still queued. */
 struct rest wait_continues(struct thread *thread, const struct wait *wait, int count) {
     struct frame *top = frame_top(thread);
+    if (count == 0 && !wait->poll)
+        thread->ran_out = wait->loop;
+    if (wait->poll && count > 0 && wait->left)
+        return (struct rest){.any = true};
     if (!wait->poll || top == NULL || top->wait.address == FRAME_OPEN_ENDED ||
         !frame_same_wait(thread, top, wait->here))
         return (struct rest){0};
-    if (count <= 0 && top->provenance.evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST) {
+    if (count <= 0 && top->polls < POLLS_AT_MOST) {
         top->polls++;
-        if (top->mixed)
-            frame_doubt(thread);
+        top->queued |= top->mixed || loop_timers_due(wait->loop);
+        if (top->queued)
+            frame_doubt(thread, EVIDENCE_EVENT);
         return (struct rest){0};
     }
-    struct rest rest = {.any = count > 0 && top->polls < POLLS_AT_MOST};
+    struct rest rest = {.any = count > 0};
     if (rest.any)
         rest.context = context_retain(thread->flow.current);
     frame_end_for_wait(thread, wait->here);
@@ -160,15 +169,20 @@ static struct context *batch_context(struct thread *thread, const struct batch *
     return context_ambiguous(batch->first, batch->others, batch->other_count, thread->flow.serial);
 }
 
-static void frame_begin(struct thread *thread, const struct wait *wait, const struct batch *batch) {
+static void frame_begin(struct thread *thread, const struct wait *wait, const struct batch *batch,
+                        bool queued) {
     struct frame *frame = frame_open(thread, wait->here);
     if (frame == NULL)
         return;
+    if (thread->depth == 1 && frame->before == frame->base && wait->loop->floor > frame->limit)
+        frame->limit = wait->loop->floor;
+
     frame->loop = wait->loop;
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
     frame->tentative = batch->wake_up;
     frame->lone = wait->epoll == NULL && batch->events == 1;
+    frame->queued = queued || loop_timers_due(wait->loop);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
@@ -179,7 +193,7 @@ void wait_dispatch(struct thread *thread, const struct wait *wait, struct batch 
         batch_add(batch, rest.context);
     wait->loop->many |= batch->connections > 1;
     if (!brings_nothing(thread, wait, batch))
-        frame_begin(thread, wait, batch);
+        frame_begin(thread, wait, batch, rest.any && batch->mixed);
     context_release(batch->first);
     for (unsigned i = 0; i < batch->other_count; i++)
         context_release(batch->others[i]);

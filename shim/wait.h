@@ -12,6 +12,12 @@
 
 /* The loop that waits here, for this epoll or, NULL, with poll or select. */
 struct loop *loop_of(struct thread *thread, const struct open_file *epoll, struct here here);
+/* It waits for so many milliseconds: -1 for ever, 0 not at all. */
+void loop_waits(struct loop *loop, long milliseconds);
+/* E3: may its timers run requests' work now, since the time that it last waited for is over? */
+bool loop_timers_due(const struct loop *loop);
+/* Milliseconds of CLOCK_MONOTONIC. */
+uint64_t loop_clock(void);
 /* Is it served one context a wait (E1)? */
 bool loop_is_exact(const struct loop *loop);
 
@@ -30,7 +36,7 @@ struct batch {
 };
 
 /* A wait of this loop begins: what was before is over, if it is. */
-void wait_begins(struct thread *thread, const struct wait *wait);
+void wait_begins(struct thread *thread, struct wait *wait, long milliseconds);
 /* E2: is a frame of this very loop open, whose work may still be queued? */
 bool wait_has_work(struct thread *thread, const struct wait *wait);
 /* Work of the frame before that may still be queued when the next one begins. */
