@@ -309,7 +309,7 @@ void syscall_before(const struct call *call) {
     uint64_t flags = 0;
     int wait = (int)call->b & FUTEX_CMD_MASK;
     if (call->number == SYS_futex && (wait == FUTEX_WAIT || wait == FUTEX_WAIT_BITSET))
-        rules_idle_begin(here_of(call));
+        rules_futex_waits(here_of(call));
     else if (call->number == SYS_vfork)
         process_begins(CLONE_VM | CLONE_VFORK);
     else if (call->number == SYS_fork)

@@ -137,6 +137,8 @@ void rules_select_end(const struct wait *wait, const struct selection *selection
  * then the call will fail. */
 long rules_milliseconds(const struct timespec *time);
 long rules_milliseconds_of(const struct timeval *time);
+/* A wait on a futex of the program's own: only F1 cares. */
+void rules_futex_waits(struct here here);
 void rules_epoll_created(int fd);
 
 /* A registration in progress. */

@@ -129,3 +129,12 @@ void rules_select_end(const struct wait *wait, const struct selection *selection
     }
     poll_dispatch(thread, wait, &batch, rest);
 }
+
+void rules_futex_waits(struct here here) {
+    frame_settle(here);
+    struct thread *thread = thread_self != NULL && thread_self->inherited ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    rules_thread_waits(thread, here);
+    thread_leave();
+}
