@@ -155,7 +155,7 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
-    frame->tentative = true;
+    frame_wakes_up(thread);
     frame->provenance.by = delivery.origin.tid;
 }
 

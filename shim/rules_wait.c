@@ -180,12 +180,13 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->loop = wait->loop;
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
-    frame->tentative = batch->wake_up;
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->queued = queued || loop_timers_due(wait->loop);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
+    if (batch->wake_up)
+        frame_wakes_up(thread);
 }
 
 void wait_dispatch(struct thread *thread, const struct wait *wait, struct batch *batch, struct rest rest) {

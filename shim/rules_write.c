@@ -91,7 +91,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
         return respond_outside(thread, passage, request);
     bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
     bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
-    passage->passing = weak || frame->queued;
+    passage->passing = (weak && !frame_logs_after(frame)) || frame->queued;
     if (weak || likely || (unsettled && !frame->later && frame_reported(frame, file)))
         return respond(passage, request);
     return respond_elsewhere(thread, passage, request);
