@@ -44,6 +44,7 @@ struct frame {
     struct provenance provenance; /* of its latest adoption */
     uint16_t open_scopes;         /* of `before`, when it was opened */
     uint16_t polls;               /* zero-timeout waits since (E2) */
+    uint64_t polled_since;        /* E2: milliseconds: since when, in an exact loop */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
