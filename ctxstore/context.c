@@ -47,8 +47,10 @@ static struct context *node_new(struct context *parent, enum context_kind kind, 
     node->site = 0;
     node->kind = kind;
     node->scoped = 0;
+    node->block = 0;
     node->owns_values = 0;
     node->long_name = 0;
+    node->lent = 0;
     atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
     atomic_store_explicit(&node->serial, next_serial(), memory_order_release);

@@ -55,11 +55,12 @@ struct context {
     uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
     uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it */
     uint16_t site;           /* of a scope: where it was opened (site.h) */
-    uint8_t kind : 4;        /* enum context_kind */
+    uint8_t kind : 3;        /* enum context_kind */
     uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
+    uint8_t block : 1;       /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
     uint8_t owns_values : 1; /* `values` is a reference */
     uint8_t long_name : 1;   /* the name lies beside the node */
-    uint8_t unused : 1;      /* so that the eight bits are written as one byte */
+    uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
     _Atomic uint8_t closed;
     union {                             /* a VALUE node ends here */
         char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
@@ -112,7 +113,8 @@ static inline struct context *context_operation_quick(struct context *parent, co
                                                       uint64_t flow, struct here here) {
     struct context *node = local.contexts.free;
     uint16_t site = site_known(here.site);
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0)
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0 ||
+        (parent != NULL && parent->lent))
         return NULL;
     local.contexts.free = node->parent;
     local.contexts.count--;
@@ -125,7 +127,8 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->scoped = 1;
     node->owns_values = 0;
     node->long_name = 0;
-    node->unused = 0;
+    node->block = 0;
+    node->lent = 0;
     atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
     context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);

@@ -101,7 +101,12 @@ static struct context *flow_retain(struct flow *flow, struct context *context) {
 }
 
 struct context *flow_capture(struct flow *flow) {
+    flow_settle(flow);
     return flow_suppressed(flow) ? NULL : flow_retain(flow, flow->current);
+}
+
+struct context *flow_capture_inside(const struct flow *flow) {
+    return flow_suppressed(flow) || !flow_settled(flow) ? NULL : context_retain(flow->current);
 }
 
 void flow_release(struct flow *flow, struct context *context) {
@@ -117,6 +122,7 @@ static struct scope scope_of(const struct flow *flow, struct context *node, stru
 }
 
 struct scope flow_push(struct flow *flow, const char *operation, struct here here, int *error) {
+    flow_settle(flow);
     struct context *node = context_operation(flow->current, operation, strlen(operation), flow->serial);
     if (node == NULL) {
         *error = ENOMEM;
@@ -168,6 +174,7 @@ static struct scope scope_of_detour(const struct flow *flow, struct detour *deto
 
 struct scope flow_root(struct flow *flow, struct context *base, const char *name, struct here here,
                        int *error) {
+    flow_settle(flow);
     struct context *root = context_root(context_retain(base), "", 0, flow->serial);
     if (root == NULL || context_rename(root, name) != 0) {
         context_release(root != NULL ? root : base);
@@ -182,6 +189,7 @@ struct scope flow_root(struct flow *flow, struct context *base, const char *name
 }
 
 struct scope flow_attach(struct flow *flow, struct context *context, struct here here, int *error) {
+    flow_settle(flow);
     struct context *inside = flow_retain(flow, context);
     struct detour *detour = detour_open(flow, DETOUR_ATTACH, inside, here, error);
     if (detour == NULL)
@@ -190,6 +198,7 @@ struct scope flow_attach(struct flow *flow, struct context *context, struct here
 }
 
 struct scope flow_suppress(struct flow *flow, struct here here, int *error) {
+    flow_settle(flow);
     struct context *inside = flow_retain(flow, flow->current);
     struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, inside, here, error);
     if (detour == NULL)
@@ -198,6 +207,7 @@ struct scope flow_suppress(struct flow *flow, struct here here, int *error) {
 }
 
 struct scope flow_with(struct flow *flow, struct key *key, void *value, struct here here, int *error) {
+    flow_settle(flow);
     struct values *before = map_of(flow->current);
     struct values_edit edit;
     enum values_change change = values_edit(before, false, key, value, &edit);
@@ -238,6 +248,8 @@ static void flow_discard(struct flow *flow, struct context *node) {
  * until it was current no more, so only then is asked who holds it. */
 static void take_place(struct flow *flow, struct context *node, const struct key *key) {
     struct context *old = flow->current;
+    if (node != old->parent)
+        node->lent = old->lent;
     flow->current = node;
     atomic_signal_fence(memory_order_seq_cst);
     bool goes = !watch_any() && flow_owns(flow, old);
@@ -256,6 +268,8 @@ static void take_place(struct flow *flow, struct context *node, const struct key
 int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     struct context *current = flow->current;
     bool replaces = current != NULL && current->kind == CONTEXT_VALUE && !current->scoped;
+    bool lends = replaces && !current->lent && !flow_owns(flow, current);
+    replaces = replaces && !lends;
     struct context *parent = replaces ? current->parent : current;
     struct values_edit edit;
     switch (values_edit(map_of(current), replaces && current->owns_values, key, value, &edit)) {
@@ -279,10 +293,36 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     if (replaces) {
         take_place(flow, node, key);
     } else {
+        if (lends)
+            node->lent = 1;
         flow->current = node;
         notify(parent, node, false);
     }
+    if (map_of(flow->current) == NULL)
+        flow_settle(flow); /* perhaps nothing that was set is left */
     return 0;
+}
+
+/* Nobody but the flow holds it; if somebody does after all, it stays as it is. It is changed in place, which a
+ * handler on this thread may see at any step, and may not capture (flow_capture_inside): the path is whole at
+ * each, and the lender goes last. Whoever looks from outside (peek.h) is told by a new serial. */
+void flow_settle_slow(struct flow *flow) {
+    struct context *node = flow->current, *lender = node->parent, *parent = lender->parent;
+    if (!flow_owns(flow, node))
+        return;
+    if (node->owns_values)
+        values_own(node->values);
+    else
+        values_retain(node->values);
+    node->owns_values = node->values != NULL;
+    context_unname(node);
+    node->parent = context_retain(parent);
+    atomic_signal_fence(memory_order_seq_cst);
+    node->lent = 0;
+    atomic_store_explicit(&node->serial, context_take_serial(), memory_order_release);
+    if (node->values == NULL && map_of(parent) == NULL) /* nothing that was set is left */
+        flow_leave(flow, flow_swap(flow, context_retain(parent), false));
+    flow_leave(flow, lender);
 }
 
 /* --- closing ------------------------------------------------------------------------------------- */

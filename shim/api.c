@@ -184,13 +184,10 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
 static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
     struct thread *thread = thread_enter();
-    if (thread == NULL) {
-        bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
-        return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;
-    }
+    if (thread == NULL)
+        return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
     thread_leave();
     return (ctxshim_context *)context;

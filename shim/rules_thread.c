@@ -29,6 +29,7 @@ static bool same_place(struct here a, struct here b) {
 }
 
 void rules_thread_waits(struct thread *thread, struct here here) {
+    flow_settle(&thread->flow);
     if (!thread->inherited || thread->depth > 0)
         return;
     bool again = false;

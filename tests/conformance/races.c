@@ -163,7 +163,7 @@ static pid_t watch_from_outside(pid_t parent) {
     memset(comer_tids, 0, sizeof comer_tids); /* a copy: it knows of none */
     for (int i = 0; allowed && i < 100; i++)
         census_take(&outside, &thread_records, check_line, &seen);
-    _exit(!allowed || (seen.of_main == 100 && seen.lines > 100) ? 0 : 1);
+    _exit(!allowed || (seen.of_main == 100) ? 0 : 1);
 }
 
 void C37_all_threads_can_be_listed_while_they_come_and_go(void) {

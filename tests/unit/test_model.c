@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { KEYS = 5, FLOWS = 4, CAPTURES = 12, SCOPES = 48, DEEPEST = 20, DETOURS = 6, CHECK_EVERY = 64 };
+enum { KEYS = 18, FLOWS = 4, CAPTURES = 12, SCOPES = 48, DEEPEST = 20, DETOURS = 6, CHECK_EVERY = 64 };
 
 static uint64_t random_state;
 
@@ -408,6 +408,7 @@ static void agree_on_life(void) {
     size_t live = 0;
     round_of_marks++;
     for (int i = 0; i < FLOWS; i++) {
+        flow_settle(&flows[i]); /* as a wait does */
         mark(&model[i].current, &live);
         for (uint32_t d = 0; d < model[i].depth; d++)
             mark(&model[i].detours[d].before, &live);
