@@ -499,6 +499,27 @@ void flow_unwind(struct flow *flow, struct flow_mark mark) {
     }
 }
 
+/* Nodes keep the low half of the address that they were opened from. */
+static bool is_gone(const struct context *node, uintptr_t low, uintptr_t here) {
+    return node->block && !atomic_load_explicit(&node->closed, memory_order_relaxed) &&
+           (uint32_t)(node->stack - (uint32_t)low) < here - low;
+}
+
+void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {
+    struct context *gone = NULL;
+    struct context *node = flow->current;
+    for (; node != NULL && context_is_of(node, flow->serial); node = node->parent)
+        if (is_gone(node, low, here))
+            gone = node;
+    if (gone == NULL)
+        return;
+    struct scope scope = {gone, serial_of(gone), flow->serial};
+    for (node = flow->current; node != gone; node = node->parent)
+        leave(node, SCOPE_UNPOPPED, NULL);
+    leave(gone, SCOPE_UNPOPPED, NULL);
+    (void)flow_close(flow, &scope);
+}
+
 void flow_end(struct flow *flow) {
     flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);

@@ -139,6 +139,15 @@ static inline struct scope flow_push_quick(struct flow *flow, const char *operat
     flow->current = node;
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
+/* A scope that flow_push has just opened is a block's: it is over when the stack frame is that it was opened
+ * from, whether or not somebody has closed it. */
+static inline void flow_block(const struct scope *scope) {
+    ((struct context *)scope->node)->block = 1;
+}
+/* Closes, and reports as left open, the blocks of this flow whose stack frames are gone when the flow is at
+ * `here`: they were jumped over. Its stack begins at `low`, and grows down. */
+void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
+
 /* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
  * of references that is looked at then is final. When it is one, no detour was opened inside the scope: that
  * would hold the node, too. */

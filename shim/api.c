@@ -69,6 +69,24 @@ ctxshim_scope ctxshim_push(const char *operation) {
     return scope.node != NULL ? public_scope(scope) : push_slow(operation, HERE);
 }
 
+/* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
+ctxshim_scope ctxshim_push_block(const char *operation) {
+    struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    struct scope scope = {0};
+    if (thread != NULL) {
+        scope = flow_push_quick(&thread->flow, operation, HERE);
+        if (scope.node != NULL)
+            flow_block(&scope);
+        thread_leave();
+    }
+    if (scope.node != NULL)
+        return public_scope(scope);
+    ctxshim_scope slow = push_slow(operation, HERE);
+    if (slow.node != NULL)
+        flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
+    return slow;
+}
+
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
     struct thread *thread = scope->node != NULL ? enter() : NULL;
     if (thread == NULL)
