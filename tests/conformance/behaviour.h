@@ -55,6 +55,10 @@ bool token_over(const struct token *token);
 /* What the store reported since reports_begin, as text: "out-of-order 'Main A'; left-open 'B'; ". */
 void reports_begin(void);
 const char *reports_end(void);
+/* The same as people read them, a line each. */
+const char *reports_lines(void);
+/* Does the line name a call in this (global) function as module+offset? */
+bool line_names(const char *line, void (*function)(void));
 
 /* --- an event loop, as programs write it ----------------------------------------------------------- */
 
