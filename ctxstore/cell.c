@@ -36,11 +36,21 @@ uint32_t cell_generation(const struct cell *cell) {
 }
 
 void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
+    struct origin origin = origin_here();
     cell_lock(cell);
-    if (cell_generation(cell) == generation)
+    if (cell_generation(cell) == generation) {
         context = cell_swap(cell, context);
+        cell->origin = origin;
+    }
     lock_give(&cell->lock);
     context_release(context);
+}
+
+struct origin cell_origin(struct cell *cell) {
+    cell_lock(cell);
+    struct origin origin = cell->origin;
+    lock_give(&cell->lock);
+    return origin;
 }
 
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {

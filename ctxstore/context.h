@@ -77,7 +77,8 @@ enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
 
-/* A node that goes: whoever looks at it from outside (peek.h) sees that before anything else of it changes. */
+/* A node that goes: whoever looks at it from outside (peek.h) sees that before anything else of it changes.
+ */
 static inline void context_unname(struct context *node) {
     atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);

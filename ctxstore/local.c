@@ -3,9 +3,11 @@
 
 #include "context.h"
 #include "flow.h"
+#include "origin.h"
 #include "value.h"
 
 _Thread_local struct local local;
+bool origin_sites;
 
 void local_end(void) {
     flow_thread_end();

@@ -37,8 +37,8 @@ struct memory memory_of(int pid) {
 
 /* --- nodes --------------------------------------------------------------------------------------- */
 
-/* A copy of one node; false when it was not one node all the time. A node that has set a value ends before its
- * text, and the memory may end there, too. */
+/* A copy of one node; false when it was not one node all the time. A node that has set a value ends before
+ * its text, and the memory may end there, too. */
 static bool node_copy(const struct memory *memory, const struct context *node, struct context *copy,
                       uint64_t *serial) {
     uint64_t again;
@@ -60,6 +60,7 @@ struct text {
     char *begin, *at; /* what is written begins at `at` */
     bool blank;       /* a blank belongs before it, if anything does */
     bool full;
+    bool doubtful; /* a node on the way says so */
 };
 
 static size_t text_room(const struct text *text) {
@@ -132,6 +133,7 @@ static bool put_node(const struct memory *memory, const struct context *node, st
             return true;
         text_put(text, "?", 1);
         text->blank = false;
+        text->doubtful = true;
         return true;
     case CONTEXT_OPERATION:
         if (node->long_name)
@@ -163,16 +165,19 @@ static bool peek(const struct memory *memory, const void *current, struct text *
             innermost_serial = serial;
         node = copy.parent;
     }
-    return innermost == NULL || (memory_copy(memory, &still, &innermost->serial, sizeof still) &&
-                                 still == innermost_serial);
+    return innermost == NULL ||
+           (memory_copy(memory, &still, &innermost->serial, sizeof still) && still == innermost_serial);
 }
 
-const char *context_peek(const struct memory *memory, const void *current, char *buffer, size_t size) {
+const char *context_peek(const struct memory *memory, const void *current, char *buffer, size_t size,
+                         bool *doubtful) {
     enum { LOOKS = 200 };
     for (int look = 0; look < LOOKS; look++) {
         struct text text = {.begin = buffer, .at = buffer + size - 1};
         *text.at = '\0';
-        if (peek(memory, current, &text))
+        bool whole = peek(memory, current, &text);
+        *doubtful = text.doubtful;
+        if (whole)
             return text.at;
     }
     return NULL;

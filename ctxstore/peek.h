@@ -38,7 +38,9 @@ static inline bool memory_copy(const struct memory *memory, void *to, const void
 /* Writes the stack of the context whose address lies at `current` (an address in that memory, as of a flow's
  * `current`) into the buffer, as context_format does; but what does not fit is cut at its beginning, with
  * "..." before the rest. Returns the text, which lies at the buffer's end; NULL when no look at it was whole,
- * since the flow changed it all the time. `size` is at least 16. Async-signal-safe. */
-const char *context_peek(const struct memory *memory, const void *current, char *buffer, size_t size);
+ * since the flow changed it all the time. `size` is at least 16; `doubtful`: it is not for sure.
+ * Async-signal-safe. */
+const char *context_peek(const struct memory *memory, const void *current, char *buffer, size_t size,
+                         bool *doubtful);
 
 #endif

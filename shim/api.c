@@ -101,9 +101,8 @@ static inline int pop(const ctxshim_scope *scope) {
     struct thread *thread = enter_quick();
     if (thread == NULL)
         return pop_slow(scope);
-    bool closed = scope->serial & DETOUR_SERIAL
-                      ? flow_detach_quick(&thread->flow, scope->node, scope->serial)
-                      : flow_close_quick(&thread->flow, scope->node, scope->serial);
+    bool closed = scope->serial & DETOUR_SERIAL ? flow_detach_quick(&thread->flow, scope->node, scope->serial)
+                                                : flow_close_quick(&thread->flow, scope->node, scope->serial);
     thread_leave();
     if (!closed)
         return pop_slow(scope);

@@ -46,6 +46,7 @@ bool frame_explicit(const struct thread *thread);
 /* A hook was entered at `here`: ends the frames whose loop has been left. */
 void frame_settle_slow(uintptr_t here);
 static inline void frame_settle(struct here here) {
+    local.site = here.site;
     if (__builtin_expect(here.address > frame_limit, 0))
         frame_settle_slow(here.address);
 }

@@ -102,6 +102,7 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     cell_begin(&file->cell);
     cell_begin(&file->root);
     file->kind = (uint8_t)kind;
+    file->fd = fd;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
     file->mailbox = NULL;
     file->set = NULL;

@@ -26,8 +26,8 @@ _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 _Thread_local uintptr_t thread_guard;
 static _Thread_local bool ended;
 
-/* A record keeps its place in the list for ever; it is somebody's while it has a tid, which is written last and
- * taken away first. */
+/* A record keeps its place in the list for ever; it is somebody's while it has a tid, which is written last
+ * and taken away first. */
 static void record_list(struct thread *record) {
     record->listed = true;
     record->next = atomic_load_explicit(&thread_records, memory_order_relaxed);
@@ -46,11 +46,13 @@ static struct thread *thread_new(void) {
     struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
-    memset(&thread->flow, 0, sizeof *thread - offsetof(struct thread, flow)); /* its place in the list stays */
+    memset(&thread->flow, 0,
+           sizeof *thread - offsetof(struct thread, flow)); /* its place in the list stays */
     flow_begin(&thread->flow, NULL);
     if (!thread->listed)
         record_list(thread);
     atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
+    local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
     return thread;
@@ -205,5 +207,6 @@ void thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
     for (; record != NULL; record = record->next)
         atomic_store_explicit(&record->tid, record == thread_self ? kernel_tid() : 0, memory_order_relaxed);
+    local.tid = kernel_tid();
     graveyard_forget();
 }
