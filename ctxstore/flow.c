@@ -337,7 +337,7 @@ static struct context *path_find(struct context *path, const struct scope *scope
 
 /* Marks `node` closed; says so when it had been left open. */
 static void leave(struct context *node, enum scope_fault fault, const struct scope_view *around) {
-    if (node->scoped && atomic_exchange_explicit(&node->closed, 1, memory_order_relaxed) == 0)
+    if (node->scoped && !context_mark(node, CONTEXT_CLOSED))
         report(fault, view_of(node), around);
 }
 
@@ -413,7 +413,9 @@ static int close_detour(struct flow *flow, const struct scope *scope) {
  * the parent may have been closed by another flow changes nothing for this one, which is still inside. */
 static void close_node(struct flow *flow, struct context *node, uint64_t serial) {
     struct scope_view around = view_of(node);
-    atomic_store_explicit(&node->closed, 1, memory_order_relaxed);
+    context_mark(node, CONTEXT_CLOSED);
+    if (node->kind == CONTEXT_ROOT)
+        context_end(node);
     for (struct context *inner = flow->current; inner != node; inner = inner->parent)
         leave(inner, SCOPE_OUT_OF_ORDER, &around);
     if (flow->detours != NULL && flow->detours->kind == DETOUR_ROOT && flow->detours->root == serial)
@@ -467,8 +469,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     }
     struct context *elsewhere = scope->node;
-    if (!context_is(elsewhere, scope->serial) ||
-        atomic_load_explicit(&elsewhere->closed, memory_order_relaxed))
+    if (!context_is(elsewhere, scope->serial) || context_closed(elsewhere))
         return 0;
     report(SCOPE_FOREIGN, view_of(elsewhere), NULL);
     return EPERM;
@@ -485,7 +486,7 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark) {
         return true;
     const struct context *node = made_since(flow, flow->current, mark.serial);
     for (; node != NULL; node = made_since(flow, node->parent, mark.serial))
-        if (node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed))
+        if (node->scoped && !context_closed(node))
             return true;
     return false;
 }
@@ -501,7 +502,7 @@ void flow_unwind(struct flow *flow, struct flow_mark mark) {
 
 /* Nodes keep the low half of the address that they were opened from. */
 static bool is_gone(const struct context *node, uintptr_t low, uintptr_t here) {
-    return node->block && !atomic_load_explicit(&node->closed, memory_order_relaxed) &&
+    return node->block && !context_closed(node) &&
            (uint32_t)(node->stack - (uint32_t)low) < here - low;
 }
 

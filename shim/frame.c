@@ -29,7 +29,7 @@ struct context *frame_base_clean(const struct thread *thread) {
 }
 
 static bool is_open(const struct context *node) {
-    return node != NULL && node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed);
+    return node != NULL && node->scoped && !context_closed(node);
 }
 
 /* How many scopes from the innermost outwards are open. */
