@@ -74,6 +74,13 @@ bool token_over(const struct token *token) {
     return ends == 1;
 }
 
+void api_call(void) {
+    ctxshim_release(ctxshim_capture());
+    CHECK(ctxshim_pop(&(ctxshim_scope){0}) == 0);
+    ctxshim_scope scope = ctxshim_push("");
+    CHECK(ctxshim_pop(&scope) == 0);
+}
+
 /* --- reports ------------------------------------------------------------------------------------- */
 
 static char reports[4096], report_lines[64 * 1024];
@@ -241,4 +248,24 @@ void receive_all(int fd, void *data, size_t size) {
 
 void make_nonblocking(int fd) {
     CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+}
+
+int the_listener;
+
+void *accept_loop(void *connections) {
+    char byte = 0;
+    for (int i = 0; i < *(int *)connections; i++) {
+        int connection = accept(the_listener, NULL, NULL);
+        CHECK(connection >= 0);
+        send_all(connection, &byte, 1);
+        close(connection);
+    }
+    return NULL;
+}
+
+void connect_once(void) {
+    char byte = 1;
+    int fd = connect_to(the_listener);
+    receive_all(fd, &byte, 1);
+    close(fd);
 }

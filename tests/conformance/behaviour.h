@@ -49,6 +49,8 @@ extern struct token tokens[TOKENS];
 void token_end(void *token);
 /* Has it been destroyed? Fails when more than once. */
 bool token_over(const struct token *token);
+/* A call that gives dropped values their end, and does nothing else. */
+void api_call(void);
 
 /* --- reports ------------------------------------------------------------------------------------- */
 
@@ -92,6 +94,11 @@ int connect_to(int listener);
 void send_all(int fd, const void *data, size_t size);
 void receive_all(int fd, void *data, size_t size);
 void make_nonblocking(int fd);
+
+/* A thread that accepts so many connections on `the_listener` and sends each a byte; and such a connection. */
+extern int the_listener;
+void *accept_loop(void *connections);
+void connect_once(void);
 
 /* --- the C++ parts (exceptions.cc) ------------------------------------------------------------------- */
 

@@ -1,10 +1,9 @@
-/* C22 to C25, C33, C35 and C36: what waits for its work holds its context, so long and no longer. Strategy:
+/* C22, C23, C33, C35 and C36: what waits for its work holds its context, so long and no longer. Strategy:
  * the number of live contexts and the values' ends, looked at between the steps of one thread. */
 #include "behaviour.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <semaphore.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,14 +11,6 @@
 #include <unistd.h>
 
 static ctxshim_key *key;
-
-/* A call that gives dropped values their end, and does nothing else. */
-static void api_call(void) {
-    ctxshim_release(ctxshim_capture());
-    CHECK(ctxshim_pop(&(ctxshim_scope){0}) == 0);
-    ctxshim_scope scope = ctxshim_push("");
-    CHECK(ctxshim_pop(&scope) == 0);
-}
 
 /* --- C22 ------------------------------------------------------------------------------------------- */
 
@@ -257,137 +248,6 @@ void C35_a_discarded_work_item_is_released_with_its_carrier(void) {
     for (size_t i = 1; i <= 101; i++)
         CHECK(token_over(&tokens[i]));
     close(loop);
-    ctxshim_key_destroy(key);
-}
-
-/* --- C24: a timer wheel ----------------------------------------------------------------------------- */
-
-/* A program's own wheel: one timerfd, armed for whichever of its tasks is next. */
-struct task {
-    ctxshim_context *context;
-    const char *stack;
-    struct token *token;
-};
-
-static void task_body(void *argument) {
-    const struct task *task = argument;
-    CHECK_STACK(task->stack);
-    CHECK(ctxshim_get(key) == task->token);
-}
-
-static void wheel_turns(struct watch *watch, uint32_t events) {
-    (void)events;
-    struct task *task = watch->argument;
-    timer_read(watch->fd);
-    CHECK(ctxshim_run(task->context, task_body, task) == 0);
-}
-
-static void request(struct task *task, int timer) {
-    ctxshim_scope root = ctxshim_root(task->stack);
-    CHECK(ctxshim_set(key, task->token) == 0);
-    task->context = ctxshim_capture();
-    if (timer >= 0)
-        timer_arm(timer, 1, false);
-    CHECK(ctxshim_pop(&root) == 0);
-}
-
-void C24_ending_one_of_two_requests_frees_only_its_context(void) {
-    struct task tasks[] = {{.stack = "first", .token = &tokens[0]}, {.stack = "second", .token = &tokens[1]}};
-    struct watch wheel = {timer_new(), wheel_turns, NULL};
-    int loop = loop_new();
-    key = ctxshim_key_create("key", token_end);
-    loop_add(loop, &wheel, EPOLLIN);
-    request(&tasks[0], -1);
-    request(&tasks[1], wheel.fd);
-    CHECK(context_live() == 4);
-
-    wheel.argument = &tasks[0];
-    loop_turn(loop, 1);
-    ctxshim_release(tasks[0].context);
-    loop_rest(loop);
-    CHECK(token_over(&tokens[0]) && !token_over(&tokens[1]));
-    CHECK(context_live() == 2);
-
-    wheel.argument = &tasks[1];
-    timer_arm(wheel.fd, 1, false); /* in no context: the wheel holds none from here on */
-    loop_turn(loop, 1);
-    ctxshim_release(tasks[1].context);
-    loop_rest(loop);
-    CHECK(token_over(&tokens[1]));
-    CHECK(context_live() == 0);
-    close(wheel.fd);
-    close(loop);
-    ctxshim_key_destroy(key);
-}
-
-/* --- C25: a pool worker and an accept loop ----------------------------------------------------------- */
-
-static struct {
-    int jobs; /* an eventfd */
-    sem_t done;
-} pool;
-
-static void *pool_worker(void *jobs) {
-    for (int job = 0; job < *(int *)jobs; job++) {
-        (void)event_take(pool.jobs);
-        if (job > 1)
-            CHECK_STACK("");
-        CHECK(sem_post(&pool.done) == 0);
-    }
-    return NULL;
-}
-
-static int the_listener;
-
-static void *accept_loop(void *connections) {
-    char byte = 0;
-    for (int i = 0; i < *(int *)connections; i++) {
-        int connection = accept(the_listener, NULL, NULL);
-        CHECK(connection >= 0);
-        send_all(connection, &byte, 1);
-        close(connection);
-    }
-    return NULL;
-}
-
-static void pool_job(void) {
-    event_post(pool.jobs);
-    CHECK(sem_wait(&pool.done) == 0);
-}
-
-static void connect_once(void) {
-    char byte = 1;
-    int fd = connect_to(the_listener);
-    receive_all(fd, &byte, 1);
-    close(fd);
-}
-
-/* Started lazily, inside the first request; its value must end soon after, and not with the workers. */
-static void first_request(pthread_t threads[2], int *jobs) {
-    ctxshim_scope scope = ctxshim_push("first"), value = ctxshim_with(key, &tokens[0]);
-    threads[0] = thread_start(pool_worker, jobs);
-    threads[1] = thread_start(accept_loop, jobs);
-    CHECK(ctxshim_pop(&value) == 0 && ctxshim_pop(&scope) == 0);
-}
-
-void C25_what_outlives_a_request_does_not_keep_it(void) {
-    pthread_t threads[2];
-    int jobs = 4;
-    key = ctxshim_key_create("key", token_end);
-    pool.jobs = eventfd(0, EFD_CLOEXEC);
-    CHECK(sem_init(&pool.done, 0, 0) == 0);
-    the_listener = listener_new();
-    first_request(threads, &jobs);
-    for (int i = 0; i < jobs; i++) {
-        if (i == jobs - 1)
-            CHECK(token_over(&tokens[0]));
-        pool_job();
-        connect_once();
-    }
-    for (size_t i = 0; i < LENGTH(threads); i++)
-        thread_join(threads[i]);
-    close(pool.jobs);
-    close(the_listener);
     ctxshim_key_destroy(key);
 }
 
