@@ -44,7 +44,11 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
     next_callback(thread, passage);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
-    if (nothing_new || frame_explicit(thread)) {
+    bool by_hand = frame_explicit(thread);
+    if (nothing_new || by_hand) {
+        const struct frame *frame = frame_top(thread);
+        if (!by_hand && frame != NULL && frame_reported(frame, passage->file))
+            frame_came_from(thread, passage->file, passage->generation); /* its callback is this one */
         context_release(context);
         return;
     }

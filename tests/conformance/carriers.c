@@ -22,6 +22,22 @@ static void begins_clean(const struct watch *watch) {
     CHECK(ctxshim_get(key) == NULL);
 }
 
+/* Both have one context, so that nothing but the callbacks' own doings could tell them apart. */
+static void siblings_armed_together(int loop, int most_events) {
+    for (size_t i = 0; i < LENGTH(siblings); i++) {
+        siblings[i].argument = "Main";
+        timer_arm(siblings[i].fd, 1, false);
+    }
+    usleep(3000);
+    for (int left = LENGTH(siblings); left > 0;)
+        left -= loop_turn(loop, most_events);
+    loop_rest(loop);
+    CHECK_STACK("Main");
+    CHECK(ctxshim_get(key) == NULL);
+    siblings[0].argument = "Main A";
+    siblings[1].argument = "Main B";
+}
+
 static void only_sets(struct watch *watch, uint32_t events) {
     (void)events;
     begins_clean(watch);
@@ -62,12 +78,13 @@ void C22_a_callback_is_invisible_to_its_siblings_and_the_loop(void) {
         siblings[i] = (struct watch){timer_new(), forgets_to_close, i == 0 ? "Main A" : "Main B"};
         loop_add(loop, &siblings[i], EPOLLIN);
     }
-    for (int round = 0; round < 20; round++)
-        siblings_turn(loop, 1);
-    for (size_t i = 0; i < LENGTH(siblings); i++)
-        siblings[i].ready = only_sets;
-    for (int round = 0; round < 20; round++)
-        siblings_turn(loop, 8);
+    for (int most_events = 1; most_events <= 8; most_events += 7) /* one by one, and in one batch */
+        for (int round = 0; round < 20; round++) {
+            for (size_t i = 0; i < LENGTH(siblings); i++)
+                siblings[i].ready = round % 2 == 0 ? forgets_to_close : only_sets;
+            siblings_turn(loop, most_events);
+            siblings_armed_together(loop, most_events);
+        }
     for (size_t i = 0; i < LENGTH(siblings); i++)
         close(siblings[i].fd);
     close(loop);
@@ -88,12 +105,45 @@ static int other; /* the loop, or the second descriptor, of a carrier that has t
 
 static int armed_timer(void) {
     int timer = timer_new();
+    timer_arm(timer, 900, false);
+    return timer;
+}
+
+static int repeating_timer(void) {
+    int timer = timer_new();
     timer_arm(timer, 900, true);
     return timer;
 }
 
 static void disarm(int timer) {
     timer_arm(timer, 0, false);
+    CHECK(context_live() == 0);
+    close(timer);
+}
+
+/* By somebody else, who is doing something of its own: that is not captured either. */
+static void disarm_in_another_request(int timer) {
+    ctxshim_scope scope = ctxshim_root("another");
+    timer_arm(timer, 0, false);
+    CHECK(context_live() == 1);
+    CHECK(ctxshim_pop(&scope) == 0);
+    CHECK(context_live() == 0);
+    close(timer);
+}
+
+static void arm_again_in_another_request(int timer) {
+    ctxshim_scope scope = ctxshim_root("another");
+    timer_arm(timer, 900, false);
+    CHECK(context_live() == 1); /* what it waited for before has gone */
+    CHECK(ctxshim_pop(&scope) == 0);
+    CHECK(context_live() == 1);
+    close(timer);
+}
+
+static void fires(int timer) {
+    timer_arm(timer, 1, false); /* in no context: the one before goes */
+    CHECK(context_live() == 0);
+    timer_read(timer);
     CHECK(context_live() == 0);
     close(timer);
 }
@@ -166,6 +216,10 @@ static void outbound_close(int fd) {
 
 static const struct carrier carriers[] = {
     {"a timer that is disarmed", armed_timer, disarm},
+    {"a repeating timer that is disarmed", repeating_timer, disarm},
+    {"a timer that another request disarms", armed_timer, disarm_in_another_request},
+    {"a timer that another request arms again", repeating_timer, arm_again_in_another_request},
+    {"a timer that is armed anew and fires", armed_timer, fires},
     {"a timer that is closed", armed_timer, close_one},
     {"an eventfd that is closed", posted_event, close_one},
     {"a registration that is removed", registration, registration_remove},
