@@ -10,8 +10,8 @@
  * capturing, one atomic add, or none (flow.h); a value set, a 40-byte node, 24 bytes for the value, and a
  * copy of the branches of the map on its way.
  *
- * Three things about a node do change, and none is its meaning: that it is closed, said once when a scope that
- * opened it was; that it is over, said once when a root's request has ended; and a root's display name
+ * Three things about a node do change, and none is its meaning: that it is closed, said once when a scope
+ * that opened it was; that it is over, said once when a root's request has ended; and a root's display name
  * (ctxshim_rename).
  *
  * References: `references` may be raised by whoever holds one, and dropped by its owner; the last drop
@@ -67,8 +67,8 @@ struct context {
     uint8_t owns_values : 1; /* `values` is a reference */
     uint8_t long_name : 1;   /* the name lies beside the node */
     uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
-    _Atomic uint8_t marks; /* enum context_mark */
-    union {                             /* a VALUE node ends here */
+    _Atomic uint8_t marks;   /* enum context_mark */
+    union {                  /* a VALUE node ends here */
         char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
         struct context_name *long_text;
         struct {
@@ -208,7 +208,8 @@ static inline bool context_closed(const struct context *context) {
     return atomic_load_explicit(&context->marks, memory_order_relaxed) & CONTEXT_CLOSED;
 }
 /* The request of the nearest root at or above `context` has ended. Work that goes on keeps it; but what waits
- * for ever (a timer that repeats, a registration, a pooled connection) asks whether it is over, and lets go. */
+ * for ever (a timer that repeats, a registration, a pooled connection) asks whether it is over, and lets go.
+ */
 void context_end(struct context *context);
 bool context_over(const struct context *context);
 

@@ -303,9 +303,9 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     return 0;
 }
 
-/* Nobody but the flow holds it; if somebody does after all, it stays as it is. It is changed in place, which a
- * handler on this thread may see at any step, and may not capture (flow_capture_inside): the path is whole at
- * each, and the lender goes last. Whoever looks from outside (peek.h) is told by a new serial. */
+/* Nobody but the flow holds it; if somebody does after all, it stays as it is. It is changed in place, which
+ * a handler on this thread may see at any step, and may not capture (flow_capture_inside): the path is whole
+ * at each, and the lender goes last. Whoever looks from outside (peek.h) is told by a new serial. */
 void flow_settle_slow(struct flow *flow) {
     struct context *node = flow->current, *lender = node->parent, *parent = lender->parent;
     if (!flow_owns(flow, node))
@@ -502,8 +502,7 @@ void flow_unwind(struct flow *flow, struct flow_mark mark) {
 
 /* Nodes keep the low half of the address that they were opened from. */
 static bool is_gone(const struct context *node, uintptr_t low, uintptr_t here) {
-    return node->block && !context_closed(node) &&
-           (uint32_t)(node->stack - (uint32_t)low) < here - low;
+    return node->block && !context_closed(node) && (uint32_t)(node->stack - (uint32_t)low) < here - low;
 }
 
 void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {

@@ -88,8 +88,8 @@ void flow_become(struct flow *flow, struct context *context, bool switched);
 
 /* A new reference to what work started here inherits: the current context, or NULL under suppression. */
 struct context *flow_capture(struct flow *flow);
-/* The same where a handler has interrupted this flow's thread inside the store: the stash may be half changed,
- * the count never is; and what is not settled is not known. Async-signal-safe. */
+/* The same where a handler has interrupted this flow's thread inside the store: the stash may be half
+ * changed, the count never is; and what is not settled is not known. Async-signal-safe. */
 struct context *flow_capture_inside(const struct flow *flow);
 /* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
 void flow_release(struct flow *flow, struct context *context);
@@ -117,8 +117,9 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error);
 
 /* A value set for the rest of a flow takes the place of the one that was set before. When that context is
  * others', too (it was captured, or it is attached here), each value that both have would have to be counted;
- * so at first the new one is a child of the other and borrows from it, as in a scope. It is *settled*, and lets
- * the other go, before anything else is derived from it or anybody captures it, and when the flow waits. */
+ * so at first the new one is a child of the other and borrows from it, as in a scope. It is *settled*, and
+ * lets the other go, before anything else is derived from it or anybody captures it, and when the flow waits.
+ */
 void flow_settle_slow(struct flow *flow);
 static inline bool flow_settled(const struct flow *flow) {
     return flow->current == NULL || !flow->current->lent;

@@ -16,8 +16,9 @@
  * (ctxshim_with) only borrows, so making it counts nothing, whatever its size. A map that takes the place of
  * another one (ctxshim_set, whose context is no ancestor of the new one) inherits what that one owned: it is
  * moved when nobody else holds the old context. When somebody does, it is borrowed for as long as the new
- * context is only looked at, and counted when more is done with it (flow_settle). So a value is destroyed as soon
- * as no context that shows it is alive; at the latest when the flow that has replaced it next calls or waits.
+ * context is only looked at, and counted when more is done with it (flow_settle). So a value is destroyed as
+ * soon as no context that shows it is alive; at the latest when the flow that has replaced it next calls or
+ * waits.
  *
  * Why a radix tree with trimmed branches of 16, by figures (`make bench-store`'s machine, ns; bytes of a
  * context after a set, its 40-byte node included):

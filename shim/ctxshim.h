@@ -169,7 +169,8 @@ CTXSHIM_API size_t ctxshim_stack(char *buffer, size_t size);
 /* 1 when the shim is loaded, else 0. Signals: safe. */
 CTXSHIM_API int ctxshim_active(void);
 
-/* What CTXSHIM_SCOPE enters a block by: ctxshim_push, for a scope that cannot outlive the caller's stack frame. */
+/* What CTXSHIM_SCOPE enters a block by: ctxshim_push, for a scope that cannot outlive the caller's stack
+ * frame. */
 CTXSHIM_API ctxshim_scope ctxshim_push_block(const char *operation);
 
 /* What CTXSHIM_SCOPE leaves a block by. An error that is on its way out keeps its errno. */
@@ -385,8 +386,8 @@ CTXSHIM_API int ctxshim_key_destroy(ctxshim_key *key) {
 }
 
 CTXSHIM_API int ctxshim_on_change(ctxshim_key *key,
-                                    void (*changed)(void *before, void *after, int switched, void *arg),
-                                    void *arg) {
+                                  void (*changed)(void *before, void *after, int switched, void *arg),
+                                  void *arg) {
     return ctxshim_header_table_2.on_change ? ctxshim_header_table_2.on_change(key, changed, arg) : 0;
 }
 

@@ -241,7 +241,7 @@ static bool explains(const struct interest *interest, const struct epoll_event *
 
 /* With the set locked. */
 static struct interest *set_find(const struct interest_set *set, const struct epoll_event *event,
-                                       bool *several) {
+                                 bool *several) {
     struct interest *found = NULL;
     if (set->buckets == 0)
         return NULL;

@@ -58,8 +58,8 @@ struct module {
 };
 
 static bool module_find(struct module *module, uintptr_t address) {
-    struct maps maps = {.fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)"/proc/self/maps",
-                                               O_RDONLY | O_CLOEXEC, 0, 0, 0)};
+    struct maps maps = {
+        .fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)"/proc/self/maps", O_RDONLY | O_CLOEXEC, 0, 0, 0)};
     char line[LINE_ROOM];
     bool found = false;
     module->path[0] = '\0';

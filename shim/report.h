@@ -4,8 +4,8 @@
 
 #include "../ctxstore/flow.h"
 
-/* The whole report, one line: which scope, where and by which thread it was opened, what became of it, and the
- * same of the scope around it. Cut to fit, always terminated. */
+/* The whole report, one line: which scope, where and by which thread it was opened, what became of it, and
+ * the same of the scope around it. Cut to fit, always terminated. */
 void report_text(char *buffer, size_t size, enum scope_fault fault, const struct scope_view *scope,
                  const struct scope_view *around);
 /* Says it on stderr: for scope_report. */

@@ -154,8 +154,8 @@ struct context *rules_thread_capture(struct here here);
 /* F1: the thread is about to wait here; the second time at the same place its start context is over. Blocks
  * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
-/* The thread is about to wait for another one: only F1 and blocks left behind care. Nothing is destroyed here, since who waits on
- * a condition variable holds a mutex, which a destroy function may want. */
+/* The thread is about to wait for another one: only F1 and blocks left behind care. Nothing is destroyed
+ * here, since who waits on a condition variable holds a mutex, which a destroy function may want. */
 void rules_idle(struct here here);
 static inline void rules_idle_begin(struct here here) {
     frame_settle(here);

@@ -1,5 +1,5 @@
-/* C24 and C25: what two requests share, and what outlives one, keeps neither. Strategy: each request sets a value
- * that counts its end, and the program goes on. */
+/* C24 and C25: what two requests share, and what outlives one, keeps neither. Strategy: each request sets a
+ * value that counts its end, and the program goes on. */
 #include "behaviour.h"
 
 #include <semaphore.h>
@@ -69,8 +69,8 @@ static void requests_share_a_wheel(void) {
     close(loop);
 }
 
-/* Two clients of one loop: each request sets a value of its own on what the loop read, and starts a timer. The
- * values are found where the timers fire, and go when their own client does. */
+/* Two clients of one loop: each request sets a value of its own on what the loop read, and starts a timer.
+ * The values are found where the timers fire, and go when their own client does. */
 static struct {
     int loop, listener;
     struct watch clients[2], timers[2];

@@ -512,8 +512,8 @@ static void waits_by_condition(void) {
     CHECK(pthread_mutex_unlock(&lock) == 0);
 }
 
-/* Blocks that are still on the stack stay, and so does what a function opened by hand before it returned: only
- * blocks say how long they last. */
+/* Blocks that are still on the stack stay, and so does what a function opened by hand before it returned:
+ * only blocks say how long they last. */
 static void leaves_by_longjmp_outside_a_frame(void (*wait)(void)) {
     CTXSHIM_SCOPE("kept");
     ctxshim_scope helper = helper_opens();
