@@ -71,6 +71,24 @@ ctxshim_scope ctxshim_push(const char *operation) {
     return scope.node != NULL ? public_scope(scope) : push_slow(operation, here);
 }
 
+/* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
+ctxshim_scope ctxshim_push_block(const char *operation) {
+    struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    struct scope scope = {0};
+    if (thread != NULL) {
+        scope = flow_push_quick(&thread->flow, operation, HERE);
+        if (scope.node != NULL)
+            flow_block(&scope);
+        thread_leave();
+    }
+    if (scope.node != NULL)
+        return public_scope(scope);
+    ctxshim_scope slow = push_slow(operation, HERE);
+    if (slow.node != NULL)
+        flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
+    return slow;
+}
+
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
     struct thread *thread = scope->node != NULL ? enter() : NULL;
     if (thread == NULL)
@@ -186,13 +204,10 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
 static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
     struct thread *thread = thread_enter();
-    if (thread == NULL) {
-        bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
-        return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;
-    }
+    if (thread == NULL)
+        return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
     thread_leave();
     return (ctxshim_context *)context;

@@ -5,6 +5,7 @@
 #include "annotate.h"
 #include "options.h"
 #include "process.h"
+#include "report.h"
 #include "say.h"
 #include "thread.h"
 #include "unwind.h"
@@ -21,26 +22,6 @@ static void warn_unknown(const char *what, const char *of) {
 
 static void help_line(const char *name, const char *values, const char *help) {
     say((const char *[]){"  ", name, "=", values, "\n        ", help, "\n", NULL});
-}
-
-static const char *fault_text(enum scope_fault fault) {
-    switch (fault) {
-    case SCOPE_UNPOPPED:
-        return "was left open";
-    case SCOPE_OUT_OF_ORDER:
-        return "was closed by the one around it";
-    default:
-        return "was closed by a flow that is not inside it; nothing changed";
-    }
-}
-
-static void report_scope(enum scope_fault fault, const struct scope_view *scope,
-                         const struct scope_view *around) {
-    char name[256] = "(attached or suppressed)";
-    (void)around;
-    if (scope->node != NULL)
-        context_format(scope->node, name, sizeof name);
-    say((const char *[]){"ctxshim: scope '", name, "' ", fault_text(fault), "\n", NULL});
 }
 
 /* The value of a name in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
@@ -75,6 +56,7 @@ void shim_start(char *const *environment) {
     }
     if (options.verbose) {
         scope_report = report_scope;
+        watch_report = report_watch;
         say((const char *[]){"ctxshim: ready\n", NULL});
     }
 }
