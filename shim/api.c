@@ -296,6 +296,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {
+    frame_asked(HERE);
     return context_format(thread_self != NULL ? thread_self->flow.current : NULL, buffer, size);
 }
 
