@@ -22,6 +22,7 @@ struct cell {
     _Atomic uint32_t generation;
     struct context *context; /* a reference */
     struct origin origin;    /* of whoever put it there */
+    bool lasting;            /* it may wait here for ever: not when its request is over */
 };
 
 /* A dead cell comes alive, empty. Returns its generation. */
@@ -32,6 +33,9 @@ uint32_t cell_generation(const struct cell *cell);
 
 /* Replaces the context; consumes the reference. Into a stale cell: only drops it. */
 void cell_put(struct cell *cell, uint32_t generation, struct context *context);
+/* What is in it may stay there for ever, and is dropped when its request is over (context_end): by whoever
+ * looks at it next. Until something else is put there. */
+void cell_last(struct cell *cell, uint32_t generation);
 /* Who put there what is in it. */
 struct origin cell_origin(struct cell *cell);
 /* Drops the context if it still is this one. */

@@ -88,6 +88,9 @@ void flow_become(struct flow *flow, struct context *context, bool switched);
 
 /* A new reference to what work started here inherits: the current context, or NULL under suppression. */
 struct context *flow_capture(struct flow *flow);
+/* The same where a handler has interrupted this flow's thread inside the store: the stash may be half
+ * changed, the count never is; and what is not settled is not known. Async-signal-safe. */
+struct context *flow_capture_inside(const struct flow *flow);
 /* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
 void flow_release(struct flow *flow, struct context *context);
 /* Returns the stash. */
@@ -112,6 +115,20 @@ struct scope flow_suppress(struct flow *flow, struct here here, int *error);
 /* For the rest of the flow. 0; 1 when nothing had to change; -1 with `*error`. */
 int flow_set(struct flow *flow, struct key *key, void *value, int *error);
 
+/* A value set for the rest of a flow takes the place of the one that was set before. When that context is
+ * others', too (it was captured, or it is attached here), each value that both have would have to be counted;
+ * so at first the new one is a child of the other and borrows from it, as in a scope. It is *settled*, and
+ * lets the other go, before anything else is derived from it or anybody captures it, and when the flow waits.
+ */
+void flow_settle_slow(struct flow *flow);
+static inline bool flow_settled(const struct flow *flow) {
+    return flow->current == NULL || !flow->current->lent;
+}
+static inline void flow_settle(struct flow *flow) {
+    if (__builtin_expect(!flow_settled(flow), 0))
+        flow_settle_slow(flow);
+}
+
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
@@ -123,6 +140,15 @@ static inline struct scope flow_push_quick(struct flow *flow, const char *operat
     flow->current = node;
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
+/* A scope that flow_push has just opened is a block's: it is over when the stack frame is that it was opened
+ * from, whether or not somebody has closed it. */
+static inline void flow_block(const struct scope *scope) {
+    ((struct context *)scope->node)->block = 1;
+}
+/* Closes, and reports as left open, the blocks of this flow whose stack frames are gone when the flow is at
+ * `here`: they were jumped over. Its stack begins at `low`, and grows down. */
+void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
+
 /* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
  * of references that is looked at then is final. When it is one, no detour was opened inside the scope: that
  * would hold the node, too. */
@@ -160,7 +186,7 @@ static inline bool flow_release_quick(struct flow *flow, struct context *context
  * suppressed outside is on no earlier than the context inside is current, and off before that outside is. */
 static inline struct scope flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
-    if (detour == NULL || local.serial == local.serial_end || watch_any())
+    if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
         return (struct scope){0};
     local.detours.free = detour->outer;
     local.detours.count--;
@@ -186,12 +212,12 @@ static inline struct scope flow_attach_quick(struct flow *flow, struct context *
 }
 static inline bool flow_detach_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct detour *detour = flow->detours;
-    struct context *inside = flow->current;
+    struct context *inside = flow->current, *attached = flow_settled(flow) ? inside : inside->parent;
     if (detour == NULL || detour != scope_node || detour->kind != DETOUR_ATTACH ||
         atomic_load_explicit(&detour->serial, memory_order_relaxed) != scope_serial || watch_any() ||
         local.detours.count >= SLAB_CACHE_MOST)
         return false;
-    uint64_t serial = inside != NULL ? atomic_load_explicit(&inside->serial, memory_order_relaxed) : 0;
+    uint64_t serial = attached != NULL ? atomic_load_explicit(&attached->serial, memory_order_relaxed) : 0;
     if (serial != detour->inside)
         return false;
     flow->detours = detour->outer;

@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,10 +64,29 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
 ctxshim_scope ctxshim_push(const char *operation) {
     struct thread *thread = operation != NULL ? enter_quick() : NULL;
     if (thread == NULL)
-        return push_slow(operation, HERE);
-    struct scope scope = flow_push_quick(&thread->flow, operation, HERE);
+        return push_slow(operation, unwind_here(HERE));
+    struct here here = unwind_here(HERE);
+    struct scope scope = flow_push_quick(&thread->flow, operation, here);
     thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation, HERE);
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here);
+}
+
+/* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
+ctxshim_scope ctxshim_push_block(const char *operation) {
+    struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    struct scope scope = {0};
+    if (thread != NULL) {
+        scope = flow_push_quick(&thread->flow, operation, HERE);
+        if (scope.node != NULL)
+            flow_block(&scope);
+        thread_leave();
+    }
+    if (scope.node != NULL)
+        return public_scope(scope);
+    ctxshim_scope slow = push_slow(operation, HERE);
+    if (slow.node != NULL)
+        flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
+    return slow;
 }
 
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
@@ -100,7 +120,8 @@ ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, HERE, &error), &error);
+        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error),
+                      &error);
     (void)failed(name == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
@@ -152,7 +173,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
     struct thread *thread = key != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_with(&thread->flow, (struct key *)key, value, HERE, &error), &error);
+        return opened(flow_with(&thread->flow, (struct key *)key, value, unwind_here(HERE), &error), &error);
     (void)failed(key == NULL ? EINVAL : EAGAIN);
     return (ctxshim_scope){0};
 }
@@ -183,13 +204,10 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
 static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
     struct thread *thread = thread_enter();
-    if (thread == NULL) {
-        bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
-        return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;
-    }
+    if (thread == NULL)
+        return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
     thread_leave();
     return (ctxshim_context *)context;
@@ -253,7 +271,7 @@ static inline ctxshim_scope attach(ctxshim_context *context, struct here here, i
 
 ctxshim_scope ctxshim_attach(ctxshim_context *context) {
     int error = 0;
-    ctxshim_scope scope = attach(context, HERE, &error);
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
     (void)failed(error);
     return scope;
 }
@@ -262,7 +280,7 @@ int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     if (fn == NULL)
         return failed(EINVAL);
     int error = 0;
-    ctxshim_scope scope = attach(context, HERE, &error);
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
     if (error != 0)
         return failed(error);
     fn(arg);
@@ -274,7 +292,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
     int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    return opened(flow_suppress(&thread->flow, HERE, &error), &error);
+    return opened(flow_suppress(&thread->flow, unwind_here(HERE), &error), &error);
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {

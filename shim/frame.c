@@ -36,14 +36,19 @@ struct context *frame_base_clean(const struct thread *thread) {
 }
 
 static bool is_open(const struct context *node) {
-    return node != NULL && node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed);
+    return node != NULL && node->scoped && !context_closed(node);
 }
 
-/* How many scopes from the innermost outwards are open. */
+/* How many nodes from the innermost outwards are open scopes, or values set in one. */
 static uint16_t open_scopes(const struct context *context) {
-    uint16_t count = 0;
-    for (; is_open(context) && count < UINT16_MAX; context = context->parent)
-        count++;
+    uint16_t count = 0, nodes = 0;
+    for (; context != NULL && nodes < UINT16_MAX; context = context->parent) {
+        nodes++;
+        if (is_open(context))
+            count = nodes;
+        else if (context->kind != CONTEXT_VALUE || context->scoped)
+            break;
+    }
     return count;
 }
 
@@ -67,9 +72,10 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
 /* Scopes that were open when the frame began, and were closed from inside it, are not gone back to. One that
  * had been closed before is another matter: work goes on in it for as long as it takes. */
 static struct context *still_open(const struct frame *frame, struct context *before) {
-    struct context *open = before;
-    for (uint16_t i = 0; i < frame->open_scopes && open != NULL && !is_open(open); i++)
-        open = open->parent;
+    struct context *open = before, *node = before;
+    for (uint16_t i = 0; i < frame->open_scopes && node != NULL; i++, node = node->parent)
+        if (node->scoped && context_closed(node))
+            open = node->parent;
     if (open != before) {
         context_retain(open);
         context_release(before);

@@ -169,14 +169,15 @@ bool rules_answered_outside(struct thread *thread, struct open_file *file);
 void rules_thread_dropped(struct context *context);
 /* A reference to what a thread started now inherits. */
 struct context *rules_thread_capture(struct here here);
-/* F1: the thread is about to wait here; the second time at the same place its start context is over. */
+/* F1: the thread is about to wait here; the second time at the same place its start context is over. Blocks
+ * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
-/* The thread is about to wait for another one: only F1 cares. Nothing is destroyed here, since who waits on
- * a condition variable holds a mutex, which a destroy function may want. */
+/* The thread is about to wait for another one: only F1 and blocks left behind care. Nothing is destroyed
+ * here, since who waits on a condition variable holds a mutex, which a destroy function may want. */
 void rules_idle(struct here here);
 static inline void rules_idle_begin(struct here here) {
     frame_settle(here);
-    if (thread_self != NULL && thread_self->inherited)
+    if (thread_self != NULL && (thread_self->inherited || thread_self->flow.current != NULL))
         rules_idle(here);
 }
 void rules_forked(void);

@@ -1,7 +1,7 @@
 /* The life of carriers, and what arms them: accept and listen (F7), connect (F8), eventfd (F3), timerfd (F5).
  *
  * F5  timerfd_settime leaves its context in the cell; a call that fails puts back what was there, and a
- *     timer that is disarmed awaits nothing.
+ *     timer that is disarmed awaits nothing. One that repeats does not keep a request that has ended.
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
 #include "options.h"
@@ -140,6 +140,8 @@ void rules_timer_end(const struct arming *arming, int result, const struct itime
         cell_put(&file->cell, arming->passage.generation, NULL);
     if (result == 0)
         file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
+    if (file_has(file, FILE_REPEATS))
+        cell_last(&file->cell, arming->passage.generation);
     context_release(arming->before);
     thread_leave();
 }

@@ -32,7 +32,11 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
     frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
-    if (nothing_new || frame_explicit(thread)) {
+    bool by_hand = frame_explicit(thread);
+    if (nothing_new || by_hand) {
+        const struct frame *frame = frame_top(thread);
+        if (!by_hand && frame != NULL && frame_reported(frame, passage->file))
+            frame_came_from(thread, passage->file, passage->generation); /* its callback is this one */
         context_release(context);
         return;
     }
@@ -82,6 +86,13 @@ static size_t first_read(long result, const struct iovec *buffers) {
     return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
 }
 
+/* Its peer asks for something else now. */
+static void request_ends(const struct passage *passage) {
+    struct context *before = cell_copy(&passage->file->cell, passage->generation);
+    context_end(before);
+    context_release(before);
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
@@ -94,6 +105,8 @@ static struct context *request_of(struct thread *thread, const struct passage *p
         context_release(before);
         context_release(request);
         request = doubtful;
+    } else {
+        request_ends(passage);
     }
     cell_put(&file->cell, passage->generation, context_retain(request));
     file_mark(file, FILE_OUTSTANDING, true);
@@ -178,6 +191,12 @@ static void read_timer(struct thread *thread, const struct passage *passage) {
     carrier_adopt(thread, passage, armed, EVIDENCE_READ);
 }
 
+/* F8. A connection that was answered may stay in a pool, where it keeps no request that has ended. */
+static void read_reply(struct thread *thread, const struct passage *passage) {
+    carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+    cell_last(&passage->file->cell, passage->generation);
+}
+
 /* E10: what lay where these bytes went is gone. */
 static void read_over(long result, const struct iovec *buffers, int count) {
     for (int i = 0; i < count && result > 0; i++) {
@@ -198,7 +217,7 @@ static void read_done(struct thread *thread, const struct passage *passage, long
     else if (file_kind(passage->file) == FILE_TIMERFD)
         read_timer(thread, passage);
     else
-        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+        read_reply(thread, passage);
 }
 
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count) {

@@ -30,6 +30,9 @@ static bool same_place(struct here a, struct here b) {
 }
 
 void rules_thread_waits(struct thread *thread, struct here here) {
+    flow_settle(&thread->flow);
+    if (thread->flow.current != NULL && thread_on_own_stack(thread, here.address))
+        flow_close_gone(&thread->flow, thread->stack_low, here.address);
     if (!thread->inherited || thread->depth > 0)
         return;
     bool again = false;

@@ -42,7 +42,7 @@ struct frame {
     uint32_t generation;
     uint64_t wait_serial;         /* names the wait: files that it reported carry it */
     struct provenance provenance; /* of its latest adoption */
-    uint16_t open_scopes;         /* of `before`, when it was opened */
+    uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
     uint16_t polls;               /* zero-timeout waits since (E2) */
     uint64_t polled_since;        /* E2: milliseconds: since when, in an exact loop */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
