@@ -235,13 +235,13 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     limit_renew(thread);
 }
 
-void frame_passes(struct thread *thread, struct here here) {
+void frame_passes(struct thread *thread, struct here here, bool answers) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->passing = here.address;
-    frame->answered = true;
-    frame->logged = false;
+    frame->answered |= answers;
+    frame->logged &= !answers;
     limit_renew(thread);
 }
 

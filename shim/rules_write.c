@@ -238,7 +238,7 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (passage->passing)
-        frame_passes(thread, passage->here);
+        frame_passes(thread, passage->here, true);
 }
 
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {
