@@ -139,6 +139,11 @@ void context_retain_many(struct context *context, uint32_t count);
 void context_release_many(struct context *context, uint32_t count);
 /* The serial that this thread's next node will have at least. Not async-signal-safe. */
 uint64_t context_next_serial(void);
+/* This thread's later nodes have greater serials than another thread's earlier ones. */
+static inline void context_serials_after(uint64_t serial) {
+    if (local.serial < serial)
+        local.serial = local.serial_end;
+}
 /* Takes that serial for another use. */
 static inline uint64_t context_take_serial(void) {
     uint64_t serial = context_next_serial();

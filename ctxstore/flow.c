@@ -495,6 +495,24 @@ void flow_end(struct flow *flow) {
     flow_unstash(flow);
 }
 
+void flow_switched(const struct context *before, struct flow *flow) {
+    notify(before, flow->current, true);
+}
+
+void flow_drop(struct flow *flow) {
+    leave_since(flow, 0, SCOPE_UNPOPPED, NULL);
+    while (flow->detours != NULL) {
+        report(SCOPE_UNPOPPED, view_of_detour(flow->detours), NULL);
+        struct context *inside = flow->current;
+        flow->current = detour_shut(flow);
+        context_release(inside);
+        leave_since(flow, 0, SCOPE_UNPOPPED, NULL);
+    }
+    context_release(flow->current);
+    flow->current = NULL;
+    flow_unstash(flow);
+}
+
 void flow_thread_end(void) {
     slab_cache_end(&local.detours, &detour_slab);
 }

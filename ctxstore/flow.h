@@ -133,6 +133,11 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark);
  * context is afterwards is the caller's to say. */
 void flow_unwind(struct flow *flow, struct flow_mark mark);
 
+/* Another flow is on from now, `before` was current until then: tells those who watch. */
+void flow_switched(const struct context *before, struct flow *flow);
+/* A flow that nobody runs and nobody will: closes what is open, reports it, gives all back, tells nobody. */
+void flow_drop(struct flow *flow);
+
 /* Gives this thread's spare memory for scopes back. */
 void flow_thread_end(void);
 

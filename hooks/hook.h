@@ -47,6 +47,7 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <threads.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <wchar.h>
 

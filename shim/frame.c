@@ -1,6 +1,8 @@
 /* Dispatch frames: see frame.h. */
 #include "frame.h"
 
+#include "coroutine.h"
+
 #include "openfile.h"
 
 #include <string.h>
@@ -9,11 +11,13 @@ struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
-static void limit_renew(struct thread *thread) {
+/* Whoever is seen above a coroutine's stack has left it. */
+void frame_limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
+    uintptr_t outside = thread->turn == TURN_COROUTINE ? thread->stack_high : FRAME_OPEN_ENDED;
     if (thread != thread_self)
         return;
-    frame_limit = top != NULL && top->comparable ? top->wait.address : FRAME_OPEN_ENDED;
+    frame_limit = top != NULL && top->comparable ? top->wait.address : outside;
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
@@ -51,7 +55,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .opened = flow_mark(&thread->flow),
                             .open_scopes = open_scopes(thread->flow.current),
                             .comparable = thread_on_own_stack(thread, wait.address)};
-    limit_renew(thread);
+    frame_limit_renew(thread);
     return frame;
 }
 
@@ -73,7 +77,7 @@ void frame_end(struct thread *thread) {
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
-    limit_renew(thread);
+    frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
 }
@@ -157,6 +161,7 @@ void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    coroutine_settle(thread, here);
     while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
         thread->left_frame = true;
         frame_end(thread);

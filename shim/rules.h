@@ -161,6 +161,17 @@ static inline void rules_idle_begin(struct here here) {
 }
 void rules_forked(void);
 
+/* --- F11 (rules_coroutine.c) ---------------------------------------------------------------------- */
+
+/* makecontext has made one, whose stack is [low, low + size) and whose stack pointer this. */
+void rules_coroutine_made(uintptr_t low, size_t size, uintptr_t stack_pointer, struct here here);
+/* The program is about to go on where this stack pointer was saved. `left_at` is a word on the caller's stack
+ * that stays as it is until the caller goes on; 0: the caller is over. */
+void rules_coroutine_switch(uintptr_t stack_pointer, uintptr_t left_at, struct here here);
+/* A coroutine's function begins, and has returned. */
+void rules_coroutine_begin(struct here here);
+void rules_coroutine_over(struct here here);
+
 /* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */
 
 /* A call made `fd` (negative: it failed), and it is nothing special. */

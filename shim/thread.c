@@ -3,6 +3,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
+#include "coroutine.h"
 #include "frame.h"
 #include "openfile.h"
 #include "rules.h"
@@ -164,8 +165,8 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
-        thread->stack_high = stack_size != 0 ? top + 1 : 0;
-        thread->stack_low = stack_size < top ? top - stack_size : 0;
+        thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
+        thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
         thread_inherit(thread, start);
     } else {
         context_release(start);
@@ -182,6 +183,7 @@ void thread_end(void) {
     rules_reservations_end(thread);
     file_drop(thread->closing);
     thread->closing = NULL;
+    coroutine_thread_end(thread);
     frame_end_all(thread);
     flow_end(&thread->flow);
     graveyard_bury();
@@ -207,8 +209,8 @@ void thread_begin_main(void) {
         size = limit.rlim_cur < MAIN_STACK_AT_MOST ? limit.rlim_cur : MAIN_STACK_AT_MOST;
     thread->managed = true;
     if (top > size) {
-        thread->stack_high = top;
-        thread->stack_low = top - size;
+        thread->own_high = thread->stack_high = top;
+        thread->own_low = thread->stack_low = top - size;
     }
 }
 

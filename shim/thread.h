@@ -63,6 +63,25 @@ struct reservation {
 #define FRAME_OPEN_ENDED UINTPTR_MAX
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
+/* What a thread's record holds for the flow that is on, while that waits for its turn. What is added to the
+ * one belongs here too, and into what moves it (coroutine.c). */
+struct parked {
+    struct flow flow;
+    struct frame *frames; /* a block */
+    unsigned depth;
+    uintptr_t stack_low, stack_high;
+    struct here start_waits[START_WAITS];
+    unsigned next_start_wait;
+    bool inherited, left_frame;
+    const struct context *start;
+    uint64_t start_serial;
+    uint64_t serial;             /* the flow's later nodes have this one at least */
+    const struct thread *thread; /* whose record it was in */
+};
+
+/* Which flow is on. */
+enum turn { TURN_OWN, TURN_COROUTINE, TURN_NOBODY };
+
 struct thread {
     void *free_link; /* the slab's, while free */
     struct flow flow;
@@ -70,7 +89,7 @@ struct thread {
     unsigned depth;
     struct loop loops[LOOPS];
     unsigned next_loop;
-    uintptr_t stack_low, stack_high;      /* 0: not known */
+    uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
@@ -83,6 +102,10 @@ struct thread {
     unsigned reservations;
     struct thread *newer, *older; /* the list of all threads */
     bool managed;                 /* its end will be seen */
+    enum turn turn;
+    struct coroutine *coroutine; /* TURN_COROUTINE: which */
+    uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
+    struct parked own;           /* not TURN_OWN: the thread's own flow */
 };
 
 extern _Thread_local struct thread *thread_self;
@@ -147,6 +170,7 @@ void thread_begin_main(void);
 /* In a fork child: the other threads are not here. */
 void thread_forked(void);
 
+/* Is the address on the stack of the flow that is on? */
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
 
 #endif
