@@ -47,6 +47,7 @@ void flow_begin(struct flow *flow, struct context *start) {
     flow->stash = (struct stash){0};
     flow->detours = NULL;
     flow->detours_opened = 0;
+    flow->quiet = false;
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
 }
 
@@ -127,7 +128,8 @@ static struct context *flow_retain(struct flow *flow, struct context *context) {
 }
 
 struct context *flow_capture(struct flow *flow) {
-    return flow_suppressed(flow) ? NULL : flow_retain(flow, flow->current);
+    bool nothing = flow->detours == NULL ? flow->quiet : flow_suppressed(flow);
+    return nothing ? NULL : flow_retain(flow, flow->current);
 }
 
 void flow_release(struct flow *flow, struct context *context) {

@@ -35,6 +35,7 @@ struct flow {
     struct detour *detours;  /* innermost first */
     uint64_t detours_opened; /* ever: numbers them */
     uint64_t serial;         /* of this flow, for ever */
+    bool quiet;              /* hands nothing on but from detours of its own */
 };
 
 /* What a scope names. The same bytes as the public ctxshim_scope. */
@@ -69,7 +70,8 @@ void flow_end(struct flow *flow);
  * ctxshim_on_change: the flow took up other work, rather than changed its own. */
 void flow_become(struct flow *flow, struct context *context, bool switched);
 
-/* A new reference to what work started here inherits: the current context, or NULL under suppression. */
+/* A new reference to what work started here inherits: the current context, or NULL under suppression and in a
+ * quiet flow. */
 struct context *flow_capture(struct flow *flow);
 /* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
 void flow_release(struct flow *flow, struct context *context);

@@ -51,6 +51,9 @@
 #include <unistd.h>
 #include <wchar.h>
 
+/* What nobody ought to use any longer is interposed all the same. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
 /* The real functions: what the next object in the lookup order has. */
 struct hooks_real {
 #define HOOK_ROW(name, family, rules) __typeof__(name) *name;

@@ -177,9 +177,10 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
+/* A handler's own flow hands nothing on, but what it asks for by name it gets. If it interrupted the shim the
+ * stash may be half changed; the count never is. */
 ctxshim_context *ctxshim_capture(void) {
-    struct thread *thread = thread_enter();
+    struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL) {
         bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
         return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;

@@ -5,11 +5,11 @@
 #include "../ctxstore/slab.h"
 #include "../ctxstore/watch.h"
 #include "frame.h"
+#include "parked.h"
 #include "stacks.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <string.h>
 
 struct coroutine {
     struct stack stack; /* first: the tree's */
@@ -35,78 +35,6 @@ static void stacks_take(void) {
         stacks = NULL;
         known = 0;
     }
-}
-
-/* --- moving a flow in and out of a thread's record --------------------------------------------------- */
-
-static void thread_vacate(struct thread *thread) {
-    flow_begin(&thread->flow, NULL);
-    thread->depth = 0;
-    thread->stack_low = thread->stack_high = 0;
-    thread->inherited = false;
-    thread->left_frame = false;
-    thread->turn = TURN_NOBODY;
-    thread->coroutine = NULL;
-}
-
-/* Frames that there is no memory for are ended. */
-static struct frame *frames_out(struct thread *thread) {
-    size_t size = thread->depth * sizeof(struct frame);
-    struct frame *frames = size > 0 ? block_take(size) : NULL;
-    if (frames != NULL)
-        memcpy(frames, thread->frames, size);
-    else
-        frame_end_all(thread);
-    return frames;
-}
-
-static void move_out(struct thread *thread, struct parked *parked) {
-    struct frame *frames = frames_out(thread);
-    *parked = (struct parked){.flow = thread->flow,
-                              .frames = frames,
-                              .depth = thread->depth,
-                              .stack_low = thread->stack_low,
-                              .stack_high = thread->stack_high,
-                              .inherited = thread->inherited,
-                              .left_frame = thread->left_frame,
-                              .start = thread->start,
-                              .start_serial = thread->start_serial,
-                              .next_start_wait = thread->next_start_wait,
-                              .serial = context_next_serial(),
-                              .thread = thread};
-    memcpy(parked->start_waits, thread->start_waits, sizeof parked->start_waits);
-    thread_vacate(thread);
-}
-
-static void move_in(struct thread *thread, const struct parked *parked) {
-    thread->flow = parked->flow;
-    thread->depth = parked->depth;
-    if (parked->depth > 0) {
-        memcpy(thread->frames, parked->frames, parked->depth * sizeof(struct frame));
-        block_give(parked->frames, parked->depth * sizeof(struct frame));
-    }
-    thread->stack_low = parked->stack_low;
-    thread->stack_high = parked->stack_high;
-    thread->inherited = parked->inherited;
-    thread->left_frame = parked->left_frame;
-    thread->start = parked->start;
-    thread->start_serial = parked->start_serial;
-    memcpy(thread->start_waits, parked->start_waits, sizeof thread->start_waits);
-    thread->next_start_wait = parked->next_start_wait;
-    context_serials_after(parked->serial);
-    for (struct frame *frame = thread->frames; frame < thread->frames + thread->depth; frame++)
-        if (parked->thread != thread)
-            frame->loop = NULL; /* that is the other thread's */
-}
-
-static void parked_drop(struct parked *parked) {
-    for (unsigned i = 0; i < parked->depth; i++) {
-        context_release(parked->frames[i].before);
-        context_release(parked->frames[i].base);
-    }
-    if (parked->depth > 0)
-        block_give(parked->frames, parked->depth * sizeof(struct frame));
-    flow_drop(&parked->flow);
 }
 
 /* --- the tree ------------------------------------------------------------------------------------ */
@@ -259,9 +187,9 @@ static bool set_off(struct coroutine *coroutine, uintptr_t left_at) {
 static void leave(struct thread *thread, uintptr_t left_at) {
     struct coroutine *coroutine = thread->coroutine;
     if (thread->turn == TURN_OWN) {
-        move_out(thread, &thread->own);
+        park(thread, &thread->own);
     } else if (thread->turn == TURN_COROUTINE) {
-        move_out(thread, &coroutine->parked);
+        park(thread, &coroutine->parked);
         stacks_take();
         bool off = set_off(coroutine, left_at);
         lock_give(&stacks_lock);
@@ -277,10 +205,10 @@ static void leave(struct thread *thread, uintptr_t left_at) {
 
 static void enter(struct thread *thread, enum destination destination, struct coroutine *coroutine) {
     if (destination == OWN) {
-        move_in(thread, &thread->own);
+        unpark(thread, &thread->own);
         thread->turn = TURN_OWN;
     } else if (destination == COROUTINE) {
-        move_in(thread, &coroutine->parked);
+        unpark(thread, &coroutine->parked);
         thread->turn = TURN_COROUTINE;
         thread->coroutine = coroutine;
     }
@@ -306,9 +234,11 @@ void coroutine_turn(struct thread *thread, uintptr_t to, uintptr_t from) {
         change(thread, destination, coroutine, from);
 }
 
-/* Alternate signal stacks are nobody's: who is there was on where it was before. */
+/* Alternate signal stacks are nobody's: who is there was on where it was before. A handler is where it is. */
 void coroutine_settle(struct thread *thread, uintptr_t here) {
     struct coroutine *coroutine = NULL;
+    if (thread->interruption != NULL)
+        return;
     if (thread->turn == TURN_COROUTINE && covers(&thread->coroutine->stack, here))
         return;
     if (thread->turn == TURN_OWN && thread->own_high == 0)
@@ -326,7 +256,7 @@ void coroutine_end(struct thread *thread) {
         return;
     frame_end_all(thread);
     flow_end(&thread->flow);
-    thread_vacate(thread);
+    park_nobody(thread);
     frame_limit_renew(thread);
     if (coroutine != NULL)
         coroutine_free(coroutine);

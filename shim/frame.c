@@ -2,6 +2,7 @@
 #include "frame.h"
 
 #include "coroutine.h"
+#include "interruption.h"
 
 #include "openfile.h"
 
@@ -11,21 +12,23 @@ struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
-/* Whoever is seen above a coroutine's stack has left it. */
+/* Whoever is seen above a handler, or a coroutine's stack, has left it. */
 void frame_limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     uintptr_t outside = thread->turn == TURN_COROUTINE ? thread->stack_high : FRAME_OPEN_ENDED;
     if (thread != thread_self)
         return;
+    if (thread->interruption != NULL)
+        outside = interruption_limit(thread);
     frame_limit = top != NULL && top->comparable ? top->wait.address : outside;
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
- * clean"). */
+ * clean"); nor is what a signal handler interrupted (F12). */
 struct context *frame_base(const struct thread *thread) {
     if (thread->depth > 0)
         return thread->frames[thread->depth - 1].base;
-    return thread->inherited ? NULL : thread->flow.current;
+    return thread->inherited || thread->flow.quiet ? NULL : thread->flow.current;
 }
 
 struct context *frame_base_clean(const struct thread *thread) {
@@ -116,6 +119,7 @@ bool frame_same_wait(const struct thread *thread, const struct frame *frame, str
 }
 
 void frame_end_for_wait(struct thread *thread, struct here wait) {
+    interruption_settle(thread, wait.address);
     while (thread->depth > 0) {
         const struct frame *top = frame_top(thread);
         if (top->wait.address == FRAME_OPEN_ENDED || !frame_same_wait(thread, top, wait))
@@ -161,6 +165,7 @@ void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    interruption_settle(thread, here);
     coroutine_settle(thread, here);
     while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
         thread->left_frame = true;

@@ -9,6 +9,7 @@
 #define SHIM_RULES_H
 
 #include "frame.h"
+#include "interruption.h"
 #include "openfile.h"
 
 #include <sys/epoll.h>
@@ -171,6 +172,12 @@ void rules_coroutine_switch(uintptr_t stack_pointer, uintptr_t left_at, struct h
 /* A coroutine's function begins, and has returned. */
 void rules_coroutine_begin(struct here here);
 void rules_coroutine_over(struct here here);
+
+/* --- F12 (rules_signal.c) ------------------------------------------------------------------------- */
+
+/* Around a signal handler of the program's. */
+void rules_signal_begin(struct handling *handling);
+void rules_signal_end(struct handling *handling);
 
 /* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */
 

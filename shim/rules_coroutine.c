@@ -2,6 +2,7 @@
  * every switch, wherever it goes on (coroutine.h says how it is known). As a thread's, the context that it
  * started in is weak evidence: one that comes back to the same wait lets it go. */
 #include "coroutine.h"
+#include "interruption.h"
 #include "rules.h"
 
 void rules_coroutine_made(uintptr_t low, size_t size, uintptr_t stack_pointer, struct here here) {
@@ -21,6 +22,7 @@ void rules_coroutine_switch(uintptr_t stack_pointer, uintptr_t left_at, struct h
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    interruption_end_all(thread); /* a handler that switches: the interrupted flow is what goes off */
     coroutine_settle(thread, here.address);
     coroutine_turn(thread, stack_pointer, left_at);
     thread_leave();

@@ -5,6 +5,7 @@
 #include "../ctxstore/slab.h"
 #include "coroutine.h"
 #include "frame.h"
+#include "interruption.h"
 #include "openfile.h"
 #include "rules.h"
 
@@ -26,6 +27,7 @@ _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 /* A handler that leaves by siglongjmp never gives the guard back; a later entry from a shallower address
  * shows that. */
 _Thread_local uintptr_t thread_guard;
+_Thread_local uintptr_t thread_handler;
 static _Thread_local bool ended;
 
 static void list_add(struct thread *thread) {
@@ -84,7 +86,7 @@ static void end_of_helper(void *nothing) {
  * signal's own frame, with the machine's registers in it, is larger than this. */
 enum { SIGNAL_FRAME = 512 };
 static bool guard_holds(uintptr_t here) {
-    if (thread_guard == 0)
+    if (thread_guard == 0 || thread_guard == GUARD_HANDLER)
         return false;
     bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
                       thread_on_own_stack(thread_self, thread_guard);
@@ -103,7 +105,8 @@ struct thread *thread_enter_slow(uintptr_t here) {
     if (ended || (thread_guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
         !process_check())
         return NULL;
-    if (thread_guard != 0)
+    bool in_handler = thread_guard == GUARD_HANDLER;
+    if (thread_guard != 0 && !in_handler)
         lock_abandon_held(); /* whoever had it left by a jump */
     thread_guard = here;
     atomic_signal_fence(memory_order_seq_cst);
@@ -112,6 +115,10 @@ struct thread *thread_enter_slow(uintptr_t here) {
         thread_leave();
     else if (!thread->managed)
         manage_end(thread);
+    if (in_handler && thread != NULL && !interruption_open(thread, here)) {
+        thread_guard = GUARD_HANDLER;
+        return NULL;
+    }
     return thread;
 }
 
@@ -128,9 +135,12 @@ void thread_resume(int kept) {
 }
 
 void thread_bury_slow(void) {
-    if (thread_enter() == NULL)
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
         return;
-    graveyard_bury();
+    interruption_settle(thread, (uintptr_t)__builtin_frame_address(0));
+    if (thread_handler == 0)
+        graveyard_bury();
     thread_leave();
 }
 
@@ -183,6 +193,7 @@ void thread_end(void) {
     rules_reservations_end(thread);
     file_drop(thread->closing);
     thread->closing = NULL;
+    interruption_end_all(thread);
     coroutine_thread_end(thread);
     frame_end_all(thread);
     flow_end(&thread->flow);

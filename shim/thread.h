@@ -103,9 +103,10 @@ struct thread {
     struct thread *newer, *older; /* the list of all threads */
     bool managed;                 /* its end will be seen */
     enum turn turn;
-    struct coroutine *coroutine; /* TURN_COROUTINE: which */
-    uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
-    struct parked own;           /* not TURN_OWN: the thread's own flow */
+    struct coroutine *coroutine;       /* TURN_COROUTINE: which */
+    uintptr_t own_low, own_high;       /* the thread's own stack; 0: not known */
+    struct parked own;                 /* not TURN_OWN: the thread's own flow */
+    struct interruption *interruption; /* the innermost handler that has used the shim */
 };
 
 extern _Thread_local struct thread *thread_self;
@@ -113,9 +114,14 @@ extern _Thread_local struct thread *thread_self;
 extern _Thread_local uintptr_t frame_limit;
 
 /* Who is inside the guard: 0 nobody, else the stack address where it was taken; or GUARD_BORROWED, since a
- * vfork: while the child runs in our memory, it finds the guard taken. */
-enum { GUARD_BORROWED = 1 };
+ * vfork: while the child runs in our memory, it finds the guard taken; or GUARD_HANDLER, in a signal handler
+ * that has not used the shim yet. */
+enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2 };
 extern _Thread_local uintptr_t thread_guard;
+
+/* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
+ * was left by a jump stays here until the next hook notices. */
+extern _Thread_local uintptr_t thread_handler;
 
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
@@ -153,7 +159,8 @@ void thread_resume(int kept);
 bool thread_enter_ended(void);
 void thread_leave_ended(void);
 
-/* Destroys what this thread's dropped values ask for, where the program's code may run. Outside the guard. */
+/* Destroys what this thread's dropped values ask for, where the program's code may run: not in a signal
+ * handler. Outside the guard. */
 void thread_bury_slow(void);
 static inline void thread_bury(void) {
     if (__builtin_expect(!graveyard_empty(), 0))
