@@ -188,6 +188,10 @@ int context_rename(struct context *context, const char *text);
  * Async-signal-safe. */
 size_t context_format(const struct context *context, char *buffer, size_t size);
 
+/* Calls `byte` for each byte of what one node adds to the stack: its name. False: it shows nothing. An ambiguous
+ * one shows a question mark. Async-signal-safe. */
+bool context_name(const struct context *node, void (*byte)(void *to, unsigned char byte), void *to);
+
 /* Contexts alive, but for those in other threads' caches. For tests, when the others have ended. */
 size_t context_live(void);
 

@@ -127,9 +127,13 @@ static struct context *flow_retain(struct flow *flow, struct context *context) {
     return context;
 }
 
-struct context *flow_capture(struct flow *flow) {
+struct context *flow_handed_on(const struct flow *flow) {
     bool nothing = flow->detours == NULL ? flow->quiet : flow_suppressed(flow);
-    return nothing ? NULL : flow_retain(flow, flow->current);
+    return nothing ? NULL : flow->current;
+}
+
+struct context *flow_capture(struct flow *flow) {
+    return flow_retain(flow, flow_handed_on(flow));
 }
 
 void flow_release(struct flow *flow, struct context *context) {

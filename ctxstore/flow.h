@@ -73,6 +73,8 @@ void flow_become(struct flow *flow, struct context *context, bool switched);
 /* A new reference to what work started here inherits: the current context, or NULL under suppression and in a
  * quiet flow. */
 struct context *flow_capture(struct flow *flow);
+/* The same, without a reference. Async-signal-safe. */
+struct context *flow_handed_on(const struct flow *flow);
 /* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
 void flow_release(struct flow *flow, struct context *context);
 /* Returns the stash. */

@@ -8,6 +8,7 @@
 #ifndef SHIM_RULES_H
 #define SHIM_RULES_H
 
+#include "environment.h"
 #include "frame.h"
 #include "interruption.h"
 #include "openfile.h"
@@ -178,6 +179,22 @@ void rules_coroutine_over(struct here here);
 /* Around a signal handler of the program's. */
 void rules_signal_begin(struct handling *handling);
 void rules_signal_end(struct handling *handling);
+
+/* --- F14 (rules_exec.c) --------------------------------------------------------------------------- */
+
+/* What an executed program's environment is to have besides what the program gives it. */
+struct parting {
+    size_t slots; /* what rules_exec_environment needs: at least 1 */
+    bool changes; /* no: the program's own will do */
+    char context[sizeof CONTEXT_VARIABLE - 1 + ENVIRONMENT_TEXT]; /* "": none */
+    char trace[sizeof TRACE_VARIABLE + TRACEPARENT];              /* the same */
+    bool baggage;                                                 /* what came in */
+};
+/* Is it an option of this process's to hand contexts to executed programs? */
+bool rules_exec_wanted(void);
+void rules_exec_begin(struct parting *parting, char *const *environment);
+/* The environment for the child: made in `copy`, which has `slots` places, or the program's own. */
+char *const *rules_exec_environment(const struct parting *parting, char *const *environment, char **copy);
 
 /* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */
 

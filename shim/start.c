@@ -1,14 +1,15 @@
 /* Start-up. The options come first (read once, and not at all in a process that runs with somebody's raised
- * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. */
+ * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. Last, the
+ * context that the process was given. */
 #include "start.h"
 #include "../ctxstore/kernel.h"
 #include "annotate.h"
+#include "environment.h"
 #include "options.h"
 #include "process.h"
 #include "say.h"
 #include "thread.h"
 
-#include <string.h>
 #include <sys/auxv.h>
 
 static void warn_unknown(const char *what, const char *of) {
@@ -42,19 +43,9 @@ static void report_scope(enum scope_fault fault, const struct scope_view *scope,
     say((const char *[]){"ctxshim: scope '", name, "' ", fault_text(fault), "\n", NULL});
 }
 
-/* The value of a name in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
- * is what makes getenv work. */
-static const char *environment_get(char *const *environment, const char *name) {
-    size_t length = strlen(name);
-    for (; environment != NULL && *environment != NULL; environment++)
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
-            return *environment + length + 1;
-    return NULL;
-}
-
-void shim_start(char *const *environment) {
+void shim_start(char *const *environment, const char *library) {
     bool trusted = getauxval(AT_SECURE) == 0;
-    options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS") : NULL, warn_unknown);
+    options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS=") : NULL, warn_unknown);
     annotate_start();
     if (!process_start()) {
         say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
@@ -63,6 +54,8 @@ void shim_start(char *const *environment) {
     host_code_begin = thread_pause;
     host_code_end = thread_resume;
     thread_begin_main();
+    if (trusted && options.environment)
+        environment_start(environment, library);
     if (options.help) {
         say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});
         options_help(help_line);
