@@ -1,6 +1,6 @@
 /* Executed programs: F14. The child is given a copy of the environment that has the context. What has no
- * environment for an argument gets the program's `environ`, as in libc; what takes its arguments one by one has
- * them put in a row on the stack, as in libc.
+ * environment for an argument gets the program's `environ`, as in libc; what takes its arguments one by one
+ * has them put in a row on the stack, as in libc.
  *
  * An environment that has become too large with ours is not the program's doing: then its own is used. */
 #include "hook.h"

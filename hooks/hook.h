@@ -25,10 +25,13 @@
 #include "bind.h"
 #include "fortified.h"
 
+#include <aio.h>
 #include <dirent.h>
 #include <err.h>
 #include <error.h>
 #include <fcntl.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>

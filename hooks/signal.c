@@ -1,82 +1,36 @@
-/* Signal handlers: F12. What the kernel is given instead of a handler is a *door* to it, which tells the
- * rules before and after.
+/* Signal handlers: F12. What the kernel is given instead of a handler is a door to it (door.h), which tells
+ * the rules before and after.
  *
- * Each handler has a door of its own, for ever: so what the kernel knows of a signal is all there is to know.
- * A handler that is replaced while its signal is being delivered, or in a vfork child, needs no bookkeeping;
- * flags and masks are the kernel's; a door that somebody reads or puts back by a system call of his own leads
- * where it always led. States of a place in the table: 0, free, and anybody may fill it by compare-and-swap;
- * a handler, and nobody changes it again. When all are taken the kernel is given the handler itself, and what
- * runs in it is the interrupted flow's.
+ * As each handler has a door of its own, what the kernel knows of a signal is all there is to know. A handler
+ * that is replaced while its signal is being delivered, or in a vfork child, needs no bookkeeping; flags and
+ * masks are the kernel's; a door that somebody reads or puts back by a system call of his own leads where it
+ * always led.
  *
  * Whoever asks for a handler is told his own, never a door. All of it may be called in handlers. */
-#include "hook.h"
+#include "door.h"
 
-enum { DOORS = 512, DOOR_SIZE = 16 };
-
-static _Atomic uintptr_t handlers[DOORS];
-
-extern char signal_doors[] __attribute__((visibility("hidden")));
 typedef void handler_function(int number, siginfo_t *info, void *interrupted);
 
-/* Where all doors lead. A handler without SA_SIGINFO finds its argument where it expects it. */
+DOORS(signal_doors, signal_arrived);
+
+/* A handler without SA_SIGINFO finds its argument where it expects it. */
 __attribute__((used, visibility("hidden"))) void signal_arrived(int number, siginfo_t *info,
                                                                 void *interrupted, unsigned door);
 void signal_arrived(int number, siginfo_t *info, void *interrupted, unsigned door) {
     struct handling handling;
-    handler_function *handler =
-        (handler_function *)atomic_load_explicit(&handlers[door], memory_order_acquire);
+    handler_function *handler = (handler_function *)door_leads_to(&signal_doors, door);
     rules_signal_begin(&handling);
     handler(number, info, interrupted);
     rules_signal_end(&handling);
 }
 
-/* The fourth argument is the door's number. */
-#if defined(__x86_64__)
-#    define DOOR " endbr64\n movl $signal_door, %ecx\n jmp signal_arrived\n"
-#elif defined(__aarch64__)
-#    define DOOR " hint #34\n mov w3, #signal_door\n b signal_arrived\n"
-#endif
-_Static_assert(DOORS == 512 && DOOR_SIZE == 16, "the numbers below");
-__asm__(".text\n .p2align 4\n .hidden signal_doors\n .globl signal_doors\n .type signal_doors, %function\n"
-        "signal_doors:\n .cfi_startproc\n .set signal_door, 0\n"
-        ".rept 512\n .p2align 4\n" DOOR " .set signal_door, signal_door + 1\n .endr\n .p2align 4\n"
-        " .cfi_endproc\n .size signal_doors, .-signal_doors\n");
-
-static bool is_function(uintptr_t handler) {
-    return handler > (uintptr_t)SIG_HOLD && handler != (uintptr_t)SIG_ERR;
+static sighandler_t door_to(sighandler_t handler) {
+    bool is_function = (uintptr_t)handler > (uintptr_t)SIG_HOLD && handler != SIG_ERR;
+    return is_function ? (sighandler_t)door_for(&signal_doors, (uintptr_t)handler) : handler;
 }
 
-static bool is_door(uintptr_t address) {
-    uintptr_t first = (uintptr_t)signal_doors;
-    return address >= first && address < first + (uintptr_t)DOORS * DOOR_SIZE;
-}
-
-static bool door_is_for(_Atomic uintptr_t *place, uintptr_t handler) {
-    uintptr_t seen = 0;
-    return atomic_compare_exchange_strong_explicit(place, &seen, handler, memory_order_acq_rel,
-                                                   memory_order_acquire) ||
-           seen == handler;
-}
-
-static sighandler_t door_to(sighandler_t program) {
-    uintptr_t handler = (uintptr_t)program;
-    if (!is_function(handler) || is_door(handler))
-        return program;
-    unsigned start = (unsigned)(handler * UINT64_C(0x9E3779B97F4A7C15) >> 32);
-    for (unsigned i = 0; i < DOORS; i++) {
-        unsigned door = (start + i) % DOORS;
-        if (door_is_for(&handlers[door], handler))
-            return (sighandler_t)((uintptr_t)signal_doors + (uintptr_t)door * DOOR_SIZE);
-    }
-    return program;
-}
-
-/* What a door leads to; anything else is what it is. */
 static sighandler_t behind(sighandler_t handler) {
-    if (!is_door((uintptr_t)handler))
-        return handler;
-    size_t door = ((uintptr_t)handler - (uintptr_t)signal_doors) / DOOR_SIZE;
-    return (sighandler_t)atomic_load_explicit(&handlers[door], memory_order_acquire);
+    return (sighandler_t)door_behind(&signal_doors, (uintptr_t)handler);
 }
 
 typedef int act(int, const struct sigaction *restrict, struct sigaction *restrict);

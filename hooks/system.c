@@ -1,10 +1,12 @@
-/* system: F14. libc's own takes the shell's environment from `environ` itself, which is not ours to change, not
- * even for a moment. So this is what libc does, done here, with the environment that posix_spawn is given.
+/* system: F14. libc's own takes the shell's environment from `environ` itself, which is not ours to change,
+ * not even for a moment. So this is what libc does, done here, with the environment that posix_spawn is
+ * given.
  *
- * As POSIX has it: while a command runs, SIGINT and SIGQUIT are ignored and SIGCHLD is blocked; the shell gets them
- * as they were. Calls that run at the same time share the two dispositions: the first saves them, the last puts them
- * back. libc counts by itself, so it must never be called beside us: once the shim is ready, all calls are made
- * here, with a context or without. A cancelled call kills its shell and takes its status. */
+ * As POSIX has it: while a command runs, SIGINT and SIGQUIT are ignored and SIGCHLD is blocked; the shell
+ * gets them as they were. Calls that run at the same time share the two dispositions: the first saves them,
+ * the last puts them back. libc counts by itself, so it must never be called beside us: once the shim is
+ * ready, all calls are made here, with a context or without. A cancelled call kills its shell and takes its
+ * status. */
 #include "hook.h"
 
 #include "../ctxstore/lock.h"

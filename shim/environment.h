@@ -1,7 +1,8 @@
 /* The environment as a carrier (F14): CTXSHIM_CONTEXT, and the W3C's TRACEPARENT and BAGGAGE.
  *
- * CTXSHIM_CONTEXT is the stack of operations, outermost first, separated by commas, percent-encoded as a baggage's
- * values are (w3c.h) and the question mark too; a `?` alone says that what stands before it is not for sure.
+ * CTXSHIM_CONTEXT is the stack of operations, outermost first, separated by commas, percent-encoded as a
+ * baggage's values are (w3c.h) and the question mark too; a `?` alone says that what stands before it is not
+ * for sure.
  *
  *      CTXSHIM_CONTEXT=conn#3,req#2,%E2%82%AC%20rates,?
  *
@@ -24,14 +25,14 @@ struct incoming {
     struct context *root; /* a reference, for as long as the process lives; NULL: nothing came */
     bool traced;
     struct traceparent parent;
-    const char *library;                /* the name of the shim's file, without its folder */
-    char trace[TRACEPARENT + 1];        /* as it came */
+    const char *library;         /* the name of the shim's file, without its folder */
+    char trace[TRACEPARENT + 1]; /* as it came */
     char baggage[sizeof BAGGAGE_VARIABLE - 1 + BAGGAGE_ROOM]; /* to be given on; "": none */
 };
 extern struct incoming incoming;
 
-/* The value of a variable ("NAME=") in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
- * is what makes getenv work. */
+/* The value of a variable ("NAME=") in an environment, or NULL. We run before libc's own start-up (-z
+ * initfirst), which is what makes getenv work. */
 const char *environment_get(char *const *environment, const char *variable);
 
 void environment_start(char *const *environment, const char *library);

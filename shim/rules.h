@@ -180,6 +180,31 @@ void rules_coroutine_over(struct here here);
 void rules_signal_begin(struct handling *handling);
 void rules_signal_end(struct handling *handling);
 
+/* --- F6 (rules_callback.c) ------------------------------------------------------------------------ */
+
+/* What arms a callback, and what `owner` is then. */
+enum callback_kind { CALLBACK_ONCE, CALLBACK_TIMER, CALLBACK_QUEUE }; /* 0, timer, queue */
+
+/* A call is about to arm one; returns what names it, 0: nothing to carry. */
+uint64_t rules_callback_arm(enum callback_kind kind, uintptr_t owner, uintptr_t function, const void *value,
+                            struct here here);
+/* It did, or not. */
+void rules_callback_armed(enum callback_kind kind, uintptr_t owner, uint64_t serial, bool done);
+/* The owner goes: nothing will come of it. */
+void rules_callback_over(enum callback_kind kind, uintptr_t owner);
+/* A timer was created, and is armed or disarmed. */
+void rules_callback_timer(uintptr_t timer, uintptr_t function, const void *value);
+struct callback_arming {
+    uintptr_t timer;
+    struct context *before; /* a reference */
+    bool known;
+};
+struct callback_arming rules_callback_timer_begin(uintptr_t timer, struct here here);
+void rules_callback_timer_end(const struct callback_arming *arming, int result,
+                              const struct itimerspec *value);
+/* On the new thread, before the program's function. */
+void rules_callback_begin(uintptr_t function, const void *value);
+
 /* --- F14 (rules_exec.c) --------------------------------------------------------------------------- */
 
 /* What an executed program's environment is to have besides what the program gives it. */

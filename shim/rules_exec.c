@@ -1,9 +1,9 @@
-/* F14: an executed program gets the context that is current, in a copy of the environment that it is given: the
- * program's own is never changed, and nothing is added to one that does not preload the shim.
+/* F14: an executed program gets the context that is current, in a copy of the environment that it is given:
+ * the program's own is never changed, and nothing is added to one that does not preload the shim.
  *
  * CTXSHIM_CONTEXT always says what is current, so one that came in and is current no longer is left out. A
- * TRACEPARENT that the program has changed is the program's; the one that came in goes on with a new span id, in
- * work that descends from it. A BAGGAGE that came in and was lost on the way is given back.
+ * TRACEPARENT that the program has changed is the program's; the one that came in goes on with a new span id,
+ * in work that descends from it. A BAGGAGE that came in and was lost on the way is given back.
  *
  * A vfork child runs in its parent's memory, on its parent's record: nothing here takes the guard or writes
  * anything but the caller's stack. The program's strings are looked at through the kernel (H22). */
@@ -138,7 +138,8 @@ static bool is_right_context(struct reader *reader, const struct found *found, c
 
 /* Is the TRACEPARENT that the child would get the one that came in? */
 static bool is_incoming_trace(struct reader *reader, const struct found *found) {
-    return found->trace == NULL || (incoming.trace[0] != '\0' && is_same(reader, found->trace, incoming.trace));
+    return found->trace == NULL ||
+           (incoming.trace[0] != '\0' && is_same(reader, found->trace, incoming.trace));
 }
 
 bool rules_exec_wanted(void) {
@@ -160,8 +161,8 @@ void rules_exec_begin(struct parting *parting, char *const *environment) {
     if (descends && incoming.traced && is_incoming_trace(&reader, &found))
         trace_write(parting->trace);
     parting->baggage = descends && incoming.baggage[0] != '\0' && !found.baggage;
-    parting->changes = !is_right_context(&reader, &found, parting->context) || parting->trace[0] != '\0' ||
-                       parting->baggage;
+    parting->changes =
+        !is_right_context(&reader, &found, parting->context) || parting->trace[0] != '\0' || parting->baggage;
     if (parting->changes)
         parting->slots = found.count + ADDED_AT_MOST + 1;
 }

@@ -1,6 +1,6 @@
 /* Start-up. The options come first (read once, and not at all in a process that runs with somebody's raised
- * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. Last, the
- * context that the process was given. */
+ * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. Last,
+ * the context that the process was given. */
 #include "start.h"
 #include "../ctxstore/kernel.h"
 #include "annotate.h"

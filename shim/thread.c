@@ -158,8 +158,7 @@ void thread_leave_ended(void) {
     thread_leave();
 }
 
-/* F1. Watchers are told: to the new flow this context is a change. */
-static void thread_inherit(struct thread *thread, struct context *start) {
+void thread_inherit(struct thread *thread, struct context *start) {
     thread->inherited = start != NULL;
     thread->start = start;
     thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;

@@ -170,6 +170,9 @@ static inline void thread_bury(void) {
 /* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
  * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
 void thread_begin(struct context *start, uintptr_t top, size_t stack_size);
+/* A thread that has nothing of its own yet starts in this context (a reference). Watchers are told: to the
+ * new flow it is a change. */
+void thread_inherit(struct thread *thread, struct context *start);
 /* The thread is about to end: its record goes. */
 void thread_end(void);
 /* The main thread, at start-up. */

@@ -1,5 +1,6 @@
-/* The W3C's text formats, as they come from a stranger: traceparent and baggage, and the percent-encoding that
- * the latter and we use. Nothing here allocates, locks, or reads behind a text's end; tests call it alone.
+/* The W3C's text formats, as they come from a stranger: traceparent and baggage, and the percent-encoding
+ * that the latter and we use. Nothing here allocates, locks, or reads behind a text's end; tests call it
+ * alone.
  *
  * Sources: W3C Trace Context (level 2), W3C Baggage, RFC 7230 (tokens), RFC 3986 (percent-encoding). */
 #ifndef SHIM_W3C_H
