@@ -40,6 +40,7 @@ bool interruption_open(struct thread *thread, uintptr_t here) {
     struct interruption *interruption = slab_take(&interruptions);
     if (interruption == NULL)
         return false;
+    flow_settle(&thread->flow);
     struct context *current = context_retain(thread->flow.current);
     uintptr_t low = thread->stack_low, high = thread->stack_high;
     interruption->outer = thread->interruption;

@@ -12,6 +12,7 @@ void park_nobody(struct thread *thread) {
     thread->stack_low = thread->stack_high = 0;
     thread->inherited = false;
     thread->left_frame = false;
+    thread->left_loop = thread->ran_out = NULL;
     thread->turn = TURN_NOBODY;
     thread->coroutine = NULL;
 }
@@ -36,6 +37,9 @@ void park(struct thread *thread, struct parked *parked) {
                               .stack_high = thread->stack_high,
                               .inherited = thread->inherited,
                               .left_frame = thread->left_frame,
+                              .left_loop = thread->left_loop,
+                              .left_at = thread->left_at,
+                              .ran_out = thread->ran_out,
                               .start = thread->start,
                               .start_serial = thread->start_serial,
                               .next_start_wait = thread->next_start_wait,
@@ -61,9 +65,14 @@ void unpark(struct thread *thread, const struct parked *parked) {
     memcpy(thread->start_waits, parked->start_waits, sizeof thread->start_waits);
     thread->next_start_wait = parked->next_start_wait;
     context_serials_after(parked->serial);
-    for (struct frame *frame = thread->frames; frame < thread->frames + thread->depth; frame++)
-        if (parked->thread != thread)
-            frame->loop = NULL; /* that is the other thread's */
+    bool same = parked->thread == thread; /* else its loops are the other one's */
+    thread->left_loop = same ? parked->left_loop : NULL;
+    thread->left_at = parked->left_at;
+    thread->ran_out = same ? parked->ran_out : NULL;
+    for (struct frame *frame = thread->frames; frame < thread->frames + thread->depth && !same; frame++) {
+        frame->loop = NULL;
+        frame->lone = false;
+    }
 }
 
 void parked_drop(struct parked *parked) {
