@@ -16,6 +16,8 @@
 
 extern char **environ;
 
+#define SHELL "/bin/sh"
+
 /* Guarded by the lock: how many calls are under way, and what the signals were before the first. */
 static struct lock ignored_lock;
 static unsigned ignored;
@@ -84,27 +86,37 @@ static int shell_start(struct command *command, const char *line) {
     posix_spawnattr_setsigmask(&attributes, &command->mask);
     posix_spawnattr_setsigdefault(&attributes, &reset);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&command->shell, "/bin/sh", NULL, &attributes, arguments, environ);
+    struct parting parting;
+    rules_exec_begin(&parting, environ);
+    char *copy[parting.slots];
+    char *const *given = rules_exec_environment(&parting, environ, copy);
+    int error = REAL(posix_spawn)(&command->shell, SHELL, NULL, &attributes, arguments, given);
+    if (given != environ && error == E2BIG)
+        error = REAL(posix_spawn)(&command->shell, SHELL, NULL, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
     return error;
+}
+
+/* The shell's status, or -1. */
+static int finish(struct command *command) {
+    int status = -1;
+    pthread_cleanup_push(cancelled, command);
+    if (wait_for(command->shell, &status) != command->shell)
+        status = -1;
+    pthread_cleanup_pop(0);
+    return status;
 }
 
 static int run(const char *line) {
     enum { NO_SHELL = 127 << 8 };
     struct command command;
     sigset_t block;
-    int status = NO_SHELL;
     ignore_begin();
     sigemptyset(&block);
     sigaddset(&block, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &block, &command.mask);
     int error = shell_start(&command, line);
-    if (error == 0) {
-        pthread_cleanup_push(cancelled, &command);
-        if (wait_for(command.shell, &status) != command.shell)
-            status = -1;
-        pthread_cleanup_pop(0);
-    }
+    int status = error == 0 ? finish(&command) : NO_SHELL;
     int kept = error != 0 ? error : errno;
     ignore_end();
     pthread_sigmask(SIG_SETMASK, &command.mask, NULL);

@@ -95,6 +95,8 @@ struct thread *thread_enter_slow(uintptr_t here) {
         !process_check())
         return NULL;
     bool in_handler = thread_guard == GUARD_HANDLER;
+    if (in_handler && thread_self == NULL) /* to be told of this thread's end takes memory from malloc */
+        return NULL;
     if (thread_guard != 0 && !in_handler)
         lock_abandon_held(); /* whoever had it left by a jump */
     thread_guard = here;
