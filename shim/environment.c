@@ -69,7 +69,7 @@ void environment_write(const struct context *context, char text[ENVIRONMENT_TEXT
     bool doubt = false;
     for (const struct context *node = context; node != NULL; node = node->parent)
         total += element_length(node);
-    for (; total + DOUBT > ENVIRONMENT_TEXT; context = context->parent) {
+    for (; context != NULL && total + DOUBT > ENVIRONMENT_TEXT; context = context->parent) {
         total -= element_length(context);
         doubt = doubt || context->kind == CONTEXT_AMBIGUOUS;
     }
@@ -155,7 +155,7 @@ void environment_start(char *const *environment, const char *library) {
     incoming.root = context != NULL ? environment_read(context) : NULL;
     if (incoming.root == NULL && incoming.traced)
         incoming.root = trace_root(&incoming.parent);
-    if (incoming.traced && strlen(trace) == TRACEPARENT)
+    if (trace != NULL && incoming.traced && strlen(trace) == TRACEPARENT)
         memcpy(incoming.trace, trace, TRACEPARENT + 1);
     if (baggage != NULL) {
         size_t name = strlen(BAGGAGE_VARIABLE);

@@ -41,7 +41,7 @@ bool traceparent_parse(const char *text, struct traceparent *parent) {
         return false;
     memcpy(parent->trace_id, text + TRACE, TRACE_ID);
     memcpy(parent->span_id, text + SPAN, SPAN_ID);
-    parent->flags = (unsigned)(hex_value(text[FLAGS]) << 4 | hex_value(text[FLAGS + 1])) & 3U;
+    parent->flags = (unsigned)hex_value(text[FLAGS + 1]) & 3U; /* the lower of the two digits */
     return true;
 }
 
@@ -83,7 +83,7 @@ char *percent_put(char *to, unsigned char byte) {
 }
 
 static int any_hex_value(char c) {
-    return hex_value(c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c);
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : hex_value(c);
 }
 
 size_t percent_decode(const char *text, size_t length, char *to, size_t room) {
