@@ -28,12 +28,12 @@ static struct slab coroutines = SLAB(sizeof(struct coroutine));
 /* Guards the tree, and `on`, `in_tree` and `left_*` of all that are in it. */
 static struct lock stacks_lock;
 static struct stack *stacks;
-static size_t in_tree, sweep_at = SWEEP_AT_LEAST;
+static size_t stacks_known, sweep_at = SWEEP_AT_LEAST;
 
 static void stacks_take(void) {
     if (!lock_take(&stacks_lock)) { /* fork left it half changed: coroutines start anew */
         stacks = NULL;
-        in_tree = 0;
+        stacks_known = 0;
     }
 }
 
@@ -55,7 +55,7 @@ static void tree_remove(struct coroutine *coroutine) {
         return;
     stacks_remove(&stacks, &coroutine->stack);
     coroutine->in_tree = false;
-    in_tree -= in_tree > 0;
+    stacks_known -= stacks_known > 0;
 }
 
 static void coroutine_free(struct coroutine *coroutine) {
@@ -92,7 +92,7 @@ static void sweep(void) {
             from = next->high;
             gone = take_if_gone((struct coroutine *)next);
         } else {
-            sweep_at = in_tree * 2 > SWEEP_AT_LEAST ? in_tree * 2 : SWEEP_AT_LEAST;
+            sweep_at = stacks_known * 2 > SWEEP_AT_LEAST ? stacks_known * 2 : SWEEP_AT_LEAST;
         }
         lock_give(&stacks_lock);
         if (gone != NULL) {
@@ -148,7 +148,7 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
     flow_begin(&coroutine->parked.flow, start);
     stacks_take();
     stacks_add(&stacks, &coroutine->stack);
-    bool many = ++in_tree >= sweep_at;
+    bool many = ++stacks_known >= sweep_at;
     lock_give(&stacks_lock);
     if (many)
         sweep();
