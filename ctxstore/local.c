@@ -7,7 +7,7 @@
 #include "value.h"
 
 _Thread_local struct local local;
-bool origin_sites;
+uint16_t (*origin_site)(const void *site);
 
 void local_end(void) {
     flow_thread_end();

@@ -9,18 +9,17 @@
 #include "local.h"
 #include "site.h"
 
-#include <stdbool.h>
-
 struct origin {
     int tid;       /* the kernel's; 0: not known */
     uint16_t site; /* site.h; 0: not known */
 };
 
-/* Are places noted, too? Set once at start-up. */
-extern bool origin_sites;
+/* The number of the place, or of the stack that leads there. NULL: places are not noted. Set once at
+ * start-up. */
+extern uint16_t (*origin_site)(const void *site);
 
 static inline struct origin origin_here(void) {
-    return (struct origin){local.tid, origin_sites ? site_number(local.site) : 0};
+    return (struct origin){local.tid, origin_site != NULL ? origin_site(local.site) : 0};
 }
 
 #endif

@@ -4,7 +4,10 @@
  * number, which is its slot in one table for ever. States of a slot: 0, free, and anybody may fill it by
  * compare-and-swap; an address, and nobody changes it again. A reader that finds another address looks
  * further, or adds its own; so finding a known place is one load. A table that is full, as of some
- * thousands of places, gives number 0: not known. All is async-signal-safe. */
+ * thousands of places, gives number 0: not known. All is async-signal-safe.
+ *
+ * Greater numbers name whole call stacks (stack.h). An "address" that is no greater than a number can be is
+ * one already: so whoever has looked at the stack hands its number on as a place. */
 #ifndef CTXSTORE_SITE_H
 #define CTXSTORE_SITE_H
 
@@ -38,9 +41,7 @@ static inline uint16_t site_number(const void *address) {
     uint16_t known = site_known(address);
     return known != 0 ? known : site_add(address);
 }
-/* The place of a number; NULL: not known. */
-static inline const void *site_address(uint16_t number) {
-    return (const void *)atomic_load_explicit(&site_table[number % (1 << SITE_BITS)], memory_order_relaxed);
-}
+/* The place of a number, or the innermost one of a stack (stack.h); NULL: not known. */
+const void *site_address(uint16_t number);
 
 #endif

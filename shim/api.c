@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,10 +64,11 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
 ctxshim_scope ctxshim_push(const char *operation) {
     struct thread *thread = operation != NULL ? enter_quick() : NULL;
     if (thread == NULL)
-        return push_slow(operation, HERE);
-    struct scope scope = flow_push_quick(&thread->flow, operation, HERE);
+        return push_slow(operation, unwind_here(HERE));
+    struct here here = unwind_here(HERE);
+    struct scope scope = flow_push_quick(&thread->flow, operation, here);
     thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation, HERE);
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here);
 }
 
 /* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
@@ -118,7 +120,8 @@ ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, HERE, &error), &error);
+        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error),
+                      &error);
     (void)failed(name == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
@@ -170,7 +173,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
     struct thread *thread = key != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_with(&thread->flow, (struct key *)key, value, HERE, &error), &error);
+        return opened(flow_with(&thread->flow, (struct key *)key, value, unwind_here(HERE), &error), &error);
     (void)failed(key == NULL ? EINVAL : EAGAIN);
     return (ctxshim_scope){0};
 }
@@ -268,7 +271,7 @@ static inline ctxshim_scope attach(ctxshim_context *context, struct here here, i
 
 ctxshim_scope ctxshim_attach(ctxshim_context *context) {
     int error = 0;
-    ctxshim_scope scope = attach(context, HERE, &error);
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
     (void)failed(error);
     return scope;
 }
@@ -277,7 +280,7 @@ int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     if (fn == NULL)
         return failed(EINVAL);
     int error = 0;
-    ctxshim_scope scope = attach(context, HERE, &error);
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
     if (error != 0)
         return failed(error);
     fn(arg);
@@ -289,10 +292,11 @@ ctxshim_scope ctxshim_suppress_flow(void) {
     int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    return opened(flow_suppress(&thread->flow, HERE, &error), &error);
+    return opened(flow_suppress(&thread->flow, unwind_here(HERE), &error), &error);
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {
+    frame_asked(HERE);
     return context_format(thread_self != NULL ? thread_self->flow.current : NULL, buffer, size);
 }
 

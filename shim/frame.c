@@ -13,7 +13,9 @@ static void limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     if (thread != thread_self)
         return;
-    frame_limit = top != NULL && top->comparable ? top->wait.address : FRAME_OPEN_ENDED;
+    frame_limit = top != NULL && top->comparable ? top->edge : FRAME_OPEN_ENDED;
+    if (top != NULL && top->passing != 0)
+        frame_limit = 0;
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
@@ -55,6 +57,8 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .base = base,
                             .opened = flow_mark(&thread->flow),
                             .open_scopes = open_scopes(thread->flow.current),
+                            .edge = wait.address,
+                            .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
     limit_renew(thread);
     return frame;
@@ -100,13 +104,55 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
            atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
 }
 
-void frame_next(struct thread *thread) {
+static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
+    frame->handed_on = false;
+    frame->passing = 0;
+    limit_renew(thread);
+}
+
+/* A request that the last callback read, and neither answered nor left with a carrier, lies in a queue of the
+ * program's own. When that is worked off, nobody sees. */
+static bool left_in_queue(const struct frame *frame) {
+    return frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation &&
+           file_kind(frame->file) == FILE_CONNECTION && file_has(frame->file, FILE_OUTSTANDING) &&
+           !frame->handed_on;
+}
+
+void frame_reads(struct thread *thread, struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame_reported(frame, file))
+        return;
+    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
+    if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
+        return;
+    frame->queued |= left_in_queue(frame);
+    frame_next(thread);
+}
+
+/* Consumes the reference and returns another. */
+static struct context *not_for_sure(struct thread *thread, struct context *context) {
+    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
+        return context;
+    struct context *doubtful = context_ambiguous(context, NULL, 0, thread->flow.serial);
+    context_release(context);
+    return doubtful;
+}
+
+void frame_doubt(struct thread *thread, enum evidence evidence) {
+    struct context *current = thread->flow.current;
+    struct frame *frame = frame_top(thread);
+    if (current == NULL || frame == NULL || frame_explicit(thread))
+        return;
+    struct provenance provenance = frame->provenance;
+    frame_adopt(thread, not_for_sure(thread, context_retain(current)), evidence);
+    provenance.evidence = evidence;
+    frame->provenance = provenance;
 }
 
 void frame_end_all(struct thread *thread) {
@@ -137,6 +183,8 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         context_release(context);
         return;
     }
+    if (frame->queued && evidence == EVIDENCE_EVENT)
+        context = not_for_sure(thread, context);
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
@@ -144,6 +192,16 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted = context;
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
+    frame->passing = 0;
+    limit_renew(thread);
+}
+
+void frame_passes(struct thread *thread, struct here here) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->passing = here.address;
+    limit_renew(thread);
 }
 
 /* Has the callback left the work that was adopted, by closing a scope of it? What it opened then is that
@@ -162,13 +220,74 @@ bool frame_explicit(const struct thread *thread) {
     return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
 }
 
+/* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
+ * read goes on in their caller, as if the read alone had opened the frame. */
+static bool goes_on(const struct thread *thread, const struct frame *frame) {
+    return frame->lone && !frame->loop->many && frame->provenance.evidence >= EVIDENCE_READ &&
+           thread->depth == 1;
+}
+
+/* Its loop goes on at a shallower depth than that of its wait, as it has before. When callbacks have run,
+ * that is a later phase, with whatever they have left for it. */
+static void frame_crosses(struct thread *thread, struct frame *frame) {
+    frame->edge = frame->limit;
+    limit_renew(thread);
+    if (frame->file == NULL)
+        return;
+    frame->later = true;
+    if (frame->mixed || frame->queued)
+        frame_doubt(thread, EVIDENCE_EVENT);
+}
+
+static void frame_leave(struct thread *thread, uintptr_t here) {
+    struct frame *frame = frame_top(thread);
+    thread->left_frame = true;
+    if (thread->depth == 1 && frame->before == frame->base) {
+        thread->left_loop = frame->loop;
+        thread->left_at = here;
+    }
+    if (!goes_on(thread, frame)) {
+        frame_end(thread);
+        return;
+    }
+    frame->wait = (struct here){FRAME_OPEN_ENDED, NULL};
+    frame->loop = NULL;
+    frame->wait_serial = 0;
+    frame->edge = frame->limit = FRAME_OPEN_ENDED;
+    limit_renew(thread);
+}
+
+static void frame_passed(struct thread *thread) {
+    struct frame *top = frame_top(thread);
+    if (top == NULL || top->passing == 0)
+        return;
+    top->passing = 0;
+    limit_renew(thread);
+    frame_doubt(thread, top->provenance.evidence);
+}
+
+/* The first question after a call is about that call, if who made it can still be the one that asks. */
+void frame_asked_slow(uintptr_t here) {
+    enum { ANSWERED = 1 };
+    struct thread *thread = thread_self;
+    struct frame *top = thread != NULL ? frame_top(thread) : NULL;
+    if (top != NULL && here <= top->passing && thread_on_own_stack(thread, here))
+        top->passing = ANSWERED;
+    else
+        frame_settle_slow(here);
+}
+
 void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    frame_passed(thread);
     while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
-        thread->left_frame = true;
-        frame_end(thread);
+        struct frame *top = frame_top(thread);
+        if (here <= top->limit)
+            frame_crosses(thread, top);
+        else
+            frame_leave(thread, here);
     }
     thread_leave();
 }

@@ -188,6 +188,14 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
     context_release(context);
 }
 
+uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file) {
+    files_lock(file);
+    const struct interest *interest = interest_of(set, fd, file);
+    uint32_t events = interest != NULL ? interest->events : 0;
+    lock_give(&interest_lock);
+    return events;
+}
+
 bool interest_watches(const struct interest_set *set, struct open_file *file) {
     files_lock(file);
     const struct interest *interest = file->interests;

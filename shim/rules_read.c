@@ -17,18 +17,6 @@
 
 /* --- adopting ------------------------------------------------------------------------------------ */
 
-/* A batch is handled callback by callback. One that reads, for the first time in this frame, what the wait
- * reported, after another one read something else so, is the next: what the last one left is not its. */
-static void next_callback(struct thread *thread, const struct passage *passage) {
-    struct frame *frame = frame_top(thread);
-    if (frame == NULL || !frame_reported(frame, passage->file))
-        return;
-    uint64_t served =
-        atomic_exchange_explicit(&passage->file->served, frame->wait_serial, memory_order_relaxed);
-    if (served != frame->wait_serial && frame->file != NULL && frame->file != passage->file)
-        frame_next(thread);
-}
-
 /* Does the current context descend from this one? A value set since may have taken the place of the very
  * node that was adopted. */
 static bool has_it_already(struct thread *thread, const struct context *context) {
@@ -41,7 +29,7 @@ static bool has_it_already(struct thread *thread, const struct context *context)
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                           enum evidence evidence) {
-    next_callback(thread, passage);
+    frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
     bool by_hand = frame_explicit(thread);
@@ -54,6 +42,8 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
+    if (frame_top(thread) != NULL && frame_top(thread)->queued)
+        frame_passes(thread, passage->here);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -134,10 +124,19 @@ static void connection_learns(struct open_file *file) {
         file_mark(file, FILE_DEFERS, true);
 }
 
+/* The connection is over; in a batch that begins its callback, too. */
+static void read_end(struct thread *thread, const struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame_reported(frame, passage->file) && !file_has(passage->file, FILE_OUTSTANDING))
+        carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
+}
+
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
                             const struct iovec *buffers, int count) {
-    if (result <= 0)
+    if (result <= 0) {
+        read_end(thread, passage);
         return;
+    }
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
     if (count > 0)

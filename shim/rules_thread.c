@@ -12,6 +12,7 @@ struct context *rules_thread_capture(struct here here) {
     if (thread == NULL)
         return NULL;
     struct context *context = flow_capture(&thread->flow);
+    frame_hands_on(thread);
     thread_leave();
     return context;
 }

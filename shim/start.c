@@ -8,6 +8,7 @@
 #include "report.h"
 #include "say.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <string.h>
 #include <sys/auxv.h>
@@ -44,6 +45,11 @@ void shim_start(char *const *environment) {
     host_code_begin = thread_pause;
     host_code_end = thread_resume;
     thread_begin_main();
+    if (options.stacks > 0 && !unwind_start((unsigned)options.stacks))
+        say((const char *[]){
+            "ctxshim: stacks: libunwind.so.8 is not installed (Debian: libunwind8); places alone are "
+            "kept\n",
+            NULL});
     if (options.help) {
         say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});
         options_help(help_line);

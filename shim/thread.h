@@ -15,11 +15,16 @@ struct open_file;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
-    const struct open_file *epoll;
+    const struct open_file *epoll; /* NULL: around poll or select */
     uint32_t generation;
     const void *site;
     uint32_t contradictions;
     bool exact;
+    bool many;       /* it has waited for several connections at once */
+    uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
+    uint64_t
+        deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
+    bool timed;   /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -41,6 +46,12 @@ struct frame {
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
+    bool lone;                    /* of a poll or select that reported one descriptor */
+    bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
+    bool handed_on;               /* the callback has left its work with a carrier */
+    uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
+    uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -70,9 +81,12 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;            /* counts waits, to name them */
-    bool left_frame;           /* work of the last wait goes on at a shallower depth than its frame */
-    struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    uint64_t waits;         /* counts waits, to name them */
+    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uintptr_t left_at;
+    struct loop *ran_out;                      /* E3: whose last wait ran out */
+    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
     bool managed; /* its end will be seen */

@@ -71,6 +71,9 @@ static char *row_of(const char *name) {
 
 static void expect_still(void) {
     char *idler = row_of("idler"), *scoped = row_of("scoped"), *server = row_of("server");
+    char *worker = row_of("worker"), *from = g_strdup_printf(" from %d ", subject);
+    cr_expect(g_str_has_suffix(worker, " handed over"), "%s", worker);
+    cr_expect(strstr(worker, "read eventfd ") != NULL && strstr(worker, from) != NULL, "%s", worker);
     cr_expect(g_str_has_suffix(idler, " -"), "%s", idler);
     cr_expect(
         g_str_has_suffix(scoped, " Main an operation of more than twenty-four bytes \\u001b[31mred\\u000a"),
