@@ -45,7 +45,8 @@ check-tsan: $(BUILD)/tsan/test_unit
 # What is still reachable at the end is the store's memory, which it never gives back.
 .PHONY: check-valgrind check-model
 check-valgrind: $(BUILD)/valgrind/test_unit
-	UNIT_STEPS=20000 timeout 1800 valgrind --quiet --error-exitcode=9 --fair-sched=yes $<
+	UNIT_STEPS=20000 timeout 1800 valgrind --quiet --error-exitcode=9 --fair-sched=yes \
+		--suppressions=tests/unit/valgrind.supp $<
 
 check-model: $(BUILD)/tests/test_unit
 	UNIT_STEPS=10000000 timeout 1800 $< --filter 'model/*'
