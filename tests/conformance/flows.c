@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 static ctxshim_key *key;
@@ -474,79 +473,9 @@ static void example_with_loop(void) {
     close(loop);
 }
 
-/* And as coroutines that take turns on this thread: each waits by leaving it to the others. */
-struct coroutine {
-    ucontext_t place;
-    const char *name;
-    uint64_t due; /* in ms; when it may go on */
-    bool over;
-    char stack[SMALL_STACK];
-};
-
-static ucontext_t scheduler;
-static struct coroutine coroutines[2], *running;
-
-static uint64_t milliseconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void coroutine_step(const char *name) {
-    CTXSHIM_SCOPE(name);
-    log_line("begin");
-    struct coroutine *self = running;
-    self->due = milliseconds_now() + STEP_MS;
-    CHECK(swapcontext(&self->place, &scheduler) == 0);
-    log_line("end");
-}
-
-static void work_in_coroutine(void) {
-    CTXSHIM_SCOPE(running->name);
-    log_line("begin");
-    coroutine_step("A");
-    log_line("between");
-    coroutine_step("B");
-    log_line("end");
-    running->over = true;
-}
-
-static void coroutine_start(struct coroutine *coroutine, const char *name) {
-    coroutine->name = name;
-    CHECK(getcontext(&coroutine->place) == 0);
-    coroutine->place.uc_stack.ss_sp = coroutine->stack;
-    coroutine->place.uc_stack.ss_size = sizeof coroutine->stack;
-    coroutine->place.uc_link = &scheduler;
-    makecontext(&coroutine->place, work_in_coroutine, 0);
-}
-
-/* What is current in whoever schedules is never what is current in those. */
-static void take_turn(struct coroutine *coroutine) {
-    if (coroutine->over || milliseconds_now() < coroutine->due)
-        return;
-    running = coroutine;
-    CHECK(swapcontext(&scheduler, &coroutine->place) == 0);
-    CHECK_STACK("Main");
-}
-
-static void example_with_coroutines(void) {
-    CTXSHIM_SCOPE("Main");
-    log_line("begin");
-    coroutine_start(&coroutines[0], "1");
-    coroutine_start(&coroutines[1], "2");
-    while (!coroutines[0].over || !coroutines[1].over) {
-        take_turn(&coroutines[0]);
-        take_turn(&coroutines[1]);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    log_line("end");
-}
-
 void C28_the_logical_stack_is_the_same_however_work_is_scheduled(void) {
     example_with_threads();
     expect_example();
     example_with_loop();
-    expect_example();
-    example_with_coroutines();
     expect_example();
 }
