@@ -116,8 +116,9 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
 
 /* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
  * cache (NULL: not that simple, use context_operation), and given back to it. */
-static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
-                                                      uint64_t flow, struct here here) {
+static inline __attribute__((always_inline)) struct context *
+context_operation_quick(struct context *parent, const char *name, size_t length, uint64_t flow,
+                        struct here here) {
     struct context *node = local.contexts.free;
     if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE ||
         (parent != NULL && parent->lent))

@@ -131,7 +131,8 @@ static inline void flow_settle(struct flow *flow) {
 
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
-static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_push_quick(struct flow *flow, const char *operation, struct here here) {
     struct context *node =
         context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
     if (node == NULL)
