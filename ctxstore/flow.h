@@ -185,7 +185,8 @@ static inline bool flow_release_quick(struct flow *flow, struct context *context
 /* The usual attach, and the close of one in which nothing is open any longer, while nobody watches a key.
  * All or nothing, as above. A handler that looks in between finds the one context or the other; flow that is
  * suppressed outside is on no earlier than the context inside is current, and off before that outside is. */
-static inline struct scope flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
     if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
         return (struct scope){0};
@@ -211,7 +212,8 @@ static inline struct scope flow_attach_quick(struct flow *flow, struct context *
     flow->detours = detour;
     return (struct scope){detour, serial | DETOUR_SERIAL, flow->serial};
 }
-static inline bool flow_detach_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
+static inline __attribute__((always_inline)) bool flow_detach_quick(struct flow *flow, const void *scope_node,
+                                                                    uint64_t scope_serial) {
     struct detour *detour = flow->detours;
     struct context *inside = flow->current, *attached = flow_settled(flow) ? inside : inside->parent;
     if (detour == NULL || detour != scope_node || detour->kind != DETOUR_ATTACH ||

@@ -263,13 +263,14 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
     struct thread *thread = enter();
     if (thread == NULL)
         return (ctxshim_scope){0};
-    struct scope scope = flow_attach(&thread->flow, inner(context), here, error);
+    struct scope scope = flow_attach(&thread->flow, inner(context), unwind_here(here), error);
     leave();
     return public_scope(scope);
 }
 
-static inline ctxshim_scope attach(ctxshim_context *context, struct here here, int *error) {
-    struct thread *thread = enter_quick();
+static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
+                                                                  int *error) {
+    struct thread *thread = unwind_one_in == 0 ? enter_quick() : NULL;
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);
@@ -279,7 +280,7 @@ static inline ctxshim_scope attach(ctxshim_context *context, struct here here, i
 
 ctxshim_scope ctxshim_attach(ctxshim_context *context) {
     int error = 0;
-    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
+    ctxshim_scope scope = attach(context, HERE, &error);
     (void)failed(error);
     return scope;
 }
@@ -288,7 +289,7 @@ int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     if (fn == NULL)
         return failed(EINVAL);
     int error = 0;
-    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
+    ctxshim_scope scope = attach(context, HERE, &error);
     if (error != 0)
         return failed(error);
     fn(arg);
