@@ -174,7 +174,7 @@ const char *context_peek(const struct memory *memory, const void *current, char 
     enum { LOOKS = 200 };
     for (int look = 0; look < LOOKS; look++) {
         struct text text = {.begin = buffer, .at = buffer + size - 1};
-        *text.at = '\0';
+        buffer[size - 1] = '\0';
         bool whole = peek(memory, current, &text);
         *doubtful = text.doubtful;
         if (whole)
