@@ -176,7 +176,7 @@ static inline struct context *flow_capture_quick(struct flow *flow) {
     return context;
 }
 /* False: it is not of the context in stock. */
-static inline bool flow_release_quick(struct flow *flow, struct context *context) {
+static inline bool flow_release_quick(struct flow *flow, const struct context *context) {
     if (context == NULL || context != flow->stash.context || flow->stash.count >= STASH_MOST)
         return false;
     flow->stash.count++;
