@@ -4,6 +4,7 @@
  *
  * The rules, in each process apart:
  *  - The first sighting of a marker fixes its context; a later one is right when it is the same, else wrong.
+ *  - What the program itself pushed below a request ("conn#1 req#1 parse") is still that request.
  *  - An empty context, or one with a '?', is unknown. It fixes nothing.
  *  - A context belongs to the first marker fixed in it: every known sighting of another marker that began
  * there is wrong. (A shim that always answers the same fails here, and one that answers with the thread.)
@@ -80,6 +81,22 @@ static bool is_unknown(const char *context) {
     return context[0] == '\0' || strchr(context, '?') != NULL;
 }
 
+/* The request that a context belongs to, as a length: through its last root, a word with '#' and a number,
+ * and what is pushed below it is the program's own. A context without a root is taken whole. */
+static gsize request_length(const char *context) {
+    const char *end = context + strlen(context);
+    for (const char *at = context; (at = strchr(at, '#')) != NULL; at++) {
+        if (at > context && g_ascii_isalnum(at[-1]) && g_ascii_isdigit(at[1]))
+            end = at + 1 + strspn(at + 1, "0123456789");
+    }
+    return (gsize)(end - context);
+}
+
+static bool same_request(const char *one, const char *other) {
+    const gsize length = request_length(one);
+    return length == request_length(other) && strncmp(one, other, length) == 0;
+}
+
 static GPtrArray *claims_of(const char *marker) {
     GPtrArray *claims = g_hash_table_lookup(trial.markers, marker);
     if (claims == NULL) {
@@ -105,7 +122,7 @@ static struct claim *fix(GPtrArray *claims, const char *process, gint64 pid, con
     claim->process = g_strdup(process);
     claim->pid = pid;
     claim->context = g_strdup(context);
-    char *const place = g_strconcat(process, "\t", context, NULL);
+    char *const place = g_strdup_printf("%s\t%.*s", process, (int)request_length(context), context);
     claim->intruder = g_hash_table_contains(trial.owners, place);
     if (claim->intruder)
         g_free(place);
@@ -129,7 +146,7 @@ static enum finding judge_sighting(const char *process, gint64 pid, const char *
         explain(WRONG, marker, where, "a context that no other marker has", context);
         return WRONG;
     }
-    const enum finding finding = strcmp(claim->context, context) == 0 ? RIGHT : WRONG;
+    const enum finding finding = same_request(claim->context, context) ? RIGHT : WRONG;
     explain(finding, marker, where, claim->context, context);
     return finding;
 }
@@ -236,7 +253,7 @@ static enum finding compare(const GPtrArray *claims, gint64 pid, const char *con
         const struct claim *const claim = g_ptr_array_index(claims, i);
         if (pid != 0 && pid != claim->pid)
             continue;
-        if (strcmp(claim->context, context) == 0)
+        if (same_request(claim->context, context))
             return RIGHT;
         finding = WRONG;
     }

@@ -236,6 +236,22 @@ Test(judge, two_markers_in_one_context_are_wrong) {
         "2 requests, 4 sightings (2 reads, 2 writes, 0 log lines): 2 right, 2 wrong, 0 unknown, 0 mixed\n");
 }
 
+Test(judge, what_is_pushed_below_a_request_is_still_it) {
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#1 req#1 parse")
+            RECORD("log", A, "conn#1 req#1 send") RECORD("read", B, "conn#1 req#1 parse"),
+        NULL, "", 1,
+        "2 requests, 4 sightings (2 reads, 1 writes, 1 log lines): 3 right, 1 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#1") RECORD("log", A, "conn#1 req#12"),
+        NULL, "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 1 right, 2 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "Main 1 A") RECORD("write", A, "Main 1 B") RECORD("log", A, "Main 1 A"), NULL, "",
+        1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 2 right, 1 wrong, 0 unknown, 0 mixed\n");
+}
+
 Test(judge, processes_are_apart) {
     judged(
         RECORD("read", A, "conn#1 req#1") RECORD_OF("42", "read", B, "conn#1 req#1")

@@ -25,9 +25,14 @@ $(BUILD)/tests/scene: tests/witness/scene.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -rdynamic -o $@ $< -pthread
 
-$(BUILD)/tests/judge $(BUILD)/tests/load: $(BUILD)/tests/%: tests/witness/%.c
+$(BUILD)/tests/judge: tests/witness/judge.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $< $(WITNESS_GLIB) -pthread
+	$(CC) $(CFLAGS) -o $@ $< $(WITNESS_GLIB)
+
+LOAD_SOURCES := $(addprefix tests/witness/,load.c load_connection.c load_protocol.c)
+$(BUILD)/tests/load: $(LOAD_SOURCES) tests/witness/load.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $(LOAD_SOURCES) $(WITNESS_GLIB) -pthread
 
 $(BUILD)/tests/test_witness: tests/witness/test_witness.c
 	@mkdir -p $(@D)
