@@ -7,8 +7,7 @@ set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-nginx=$(PATH="$PATH:/usr/sbin:/sbin" command -v nginx) || no_verdict "nginx is not installed"
-PATH="$PATH:/usr/sbin:/sbin"
+need nginx
 
 # As root the workers would become a user who cannot write here.
 user=
@@ -44,7 +43,7 @@ END
 
 run_nginx() {
     name=$1
-    set -- -- "$nginx" -p "$work/$name" -c "$work/$name/nginx.conf" -e "$work/$name/error.log"
+    set -- -- nginx -p "$work/$name" -c "$work/$name/nginx.conf" -e "$work/$name/error.log"
     [ "$ANNOTATE" != 1 ] || set -- --annotate='*.log' --annotate-pid "$@"
     start "$work/$name/stderr" "$@"
 }

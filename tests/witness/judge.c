@@ -5,7 +5,8 @@
  * The rules, in each process apart:
  *  - The first sighting of a marker fixes its context; a later one is right when it is the same, else wrong.
  *  - What the program itself pushed below a request ("conn#1 req#1 parse") is still that request.
- *  - An empty context, or one with a '?', is unknown. It fixes nothing.
+ *  - An empty context, or one with a '?', is unknown. It fixes nothing. So is what the fixed context lies in
+ *    (its connection): no other request's, but not known either.
  *  - A context belongs to the first marker fixed in it: every known sighting of another marker that began
  * there is wrong. (A shim that always answers the same fails here, and one that answers with the thread.)
  *  - A buffer with several different markers is mixed: counted apart, neither sighting nor error.
@@ -97,6 +98,18 @@ static bool same_request(const char *one, const char *other) {
     return length == request_length(other) && strncmp(one, other, length) == 0;
 }
 
+/* The connection of a request, say: not another's, but not the request either. */
+static bool contains_request(const char *context, const char *claim) {
+    const gsize length = strlen(context);
+    return length < request_length(claim) && strncmp(context, claim, length) == 0 && claim[length] == ' ';
+}
+
+static enum finding hold_against(const char *claim, const char *context) {
+    if (same_request(claim, context))
+        return RIGHT;
+    return contains_request(context, claim) ? UNKNOWN : WRONG;
+}
+
 static GPtrArray *claims_of(const char *marker) {
     GPtrArray *claims = g_hash_table_lookup(trial.markers, marker);
     if (claims == NULL) {
@@ -146,7 +159,7 @@ static enum finding judge_sighting(const char *process, gint64 pid, const char *
         explain(WRONG, marker, where, "a context that no other marker has", context);
         return WRONG;
     }
-    const enum finding finding = same_request(claim->context, context) ? RIGHT : WRONG;
+    const enum finding finding = hold_against(claim->context, context);
     explain(finding, marker, where, claim->context, context);
     return finding;
 }
@@ -253,9 +266,10 @@ static enum finding compare(const GPtrArray *claims, gint64 pid, const char *con
         const struct claim *const claim = g_ptr_array_index(claims, i);
         if (pid != 0 && pid != claim->pid)
             continue;
-        if (same_request(claim->context, context))
+        const enum finding here = hold_against(claim->context, context);
+        if (here == RIGHT)
             return RIGHT;
-        finding = WRONG;
+        finding = here == WRONG ? WRONG : finding;
     }
     return finding;
 }

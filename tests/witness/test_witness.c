@@ -243,13 +243,27 @@ Test(judge, what_is_pushed_below_a_request_is_still_it) {
         NULL, "", 1,
         "2 requests, 4 sightings (2 reads, 1 writes, 1 log lines): 3 right, 1 wrong, 0 unknown, 0 mixed\n");
     judged(
-        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#1") RECORD("log", A, "conn#1 req#12"),
+        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#2") RECORD("log", A, "conn#1 req#12"),
         NULL, "", 1,
         "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 1 right, 2 wrong, 0 unknown, 0 mixed\n");
     judged(
         RECORD("read", A, "Main 1 A") RECORD("write", A, "Main 1 B") RECORD("log", A, "Main 1 A"), NULL, "",
         1,
         "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 2 right, 1 wrong, 0 unknown, 0 mixed\n");
+}
+
+Test(judge, the_connection_of_a_request_is_unknown) {
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("log", A, "conn#1") RECORD("write", A, "conn#1 req#1"), NULL,
+        "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 2 right, 0 wrong, 1 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#11 req#1") RECORD("log", A, "conn#1") RECORD("write", A, "conn#11 req"), NULL,
+        "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 1 right, 2 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#1") RECORD("write", A, "conn#1 req#1"), NULL, "", 1,
+        "1 requests, 2 sightings (1 reads, 1 writes, 0 log lines): 1 right, 1 wrong, 0 unknown, 0 mixed\n");
 }
 
 Test(judge, processes_are_apart) {
