@@ -130,10 +130,15 @@ need() {
 
 # As root, a server may insist on being somebody else: whom, and a way to become that with PREFIX COMMAND. Nothing
 # else. What it needs must be readable by others.
-somebody=
-become=
+# shellcheck disable=SC2034
+{
+    somebody=
+    become=
+}
 if [ "$(id -u)" -eq 0 ]; then
+    # shellcheck disable=SC2034
     somebody=nobody
+    # shellcheck disable=SC2034
     become="setpriv --reuid=nobody --regid=$(id -g nobody) --clear-groups"
 fi
 
@@ -172,10 +177,22 @@ drive() {
     done
 }
 
+# A client has its answer before the server's witness has written down that it was sent: until no record comes any more.
+settle() {
+    before=
+    patience=50
+    while now=$(cat "$work"/records/* | wc -c) && [ "$now" != "$before" ] && [ "$patience" -gt 0 ]; do
+        before=$now
+        patience=$((patience - 1))
+        sleep 0.2
+    done
+}
+
 # verdict STATIONS [LOG...]: stops the servers, then judges the records, and the logs if they are annotated.
 verdict() {
     stations=$1
     shift
+    settle
     stop_all
     if [ "$ANNOTATE" = 1 ]; then
         for log in "$@"; do

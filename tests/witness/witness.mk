@@ -10,6 +10,9 @@ TEST_PREREQS += $(WITNESS_TOOLS)
 TEST_BINARIES += $(WITNESS_TESTS)
 
 WITNESS_GLIB = $(shell pkg-config --cflags --libs glib-2.0)
+SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http)
+TEST_PREREQS += $(SERVER_PROGRAMS)
+
 # What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
 WITNESS_PLAIN := -fno-builtin -U_FORTIFY_SOURCE -D__NO_INLINE__
 
@@ -41,3 +44,11 @@ $(BUILD)/tests/test_witness: tests/witness/test_witness.c
 $(BUILD)/tests/test_servers: tests/servers/test_servers.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< -lcriterion
+
+$(BUILD)/tests/glib-http: tests/servers/glib-http.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(shell pkg-config --cflags --libs gio-2.0)
+
+$(BUILD)/tests/api-http: tests/servers/api-http.c shim/ctxshim.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fexceptions -Ishim -o $@ $< -pthread
