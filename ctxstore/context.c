@@ -7,16 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
- * still be at an older one, so they all stay until the node goes. */
-struct context_name {
-    struct context_name *older;
-    size_t length;
-    char text[];
-};
-
-static struct slab nodes = SLAB(sizeof(struct context));
-static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
+struct slab context_nodes = SLAB(sizeof(struct context));
+struct slab context_value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
 /* Serials are handed out to threads a range at a time. */
 static _Atomic uint64_t serials = 1;
@@ -25,9 +17,9 @@ enum { SERIAL_RANGE = 1 << 16 };
 static void node_give(struct context *node) {
     atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
     if (node->kind == CONTEXT_VALUE)
-        slab_cache_give(&local.value_contexts, &value_nodes, node);
+        slab_cache_give(&local.value_contexts, &context_value_nodes, node);
     else
-        slab_cache_give(&local.contexts, &nodes, node);
+        slab_cache_give(&local.contexts, &context_nodes, node);
 }
 
 uint64_t context_next_serial(void) {
@@ -45,8 +37,9 @@ static uint64_t next_serial(void) {
 }
 
 static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {
-    struct context *node = kind == CONTEXT_VALUE ? slab_cache_take(&local.value_contexts, &value_nodes)
-                                                 : slab_cache_take(&local.contexts, &nodes);
+    struct context *node = kind == CONTEXT_VALUE
+                               ? slab_cache_take(&local.value_contexts, &context_value_nodes)
+                               : slab_cache_take(&local.contexts, &context_nodes);
     if (node == NULL)
         return NULL;
     node->parent = parent;
@@ -329,10 +322,10 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
 }
 
 size_t context_live(void) {
-    return nodes.out - local.contexts.count + value_nodes.out - local.value_contexts.count;
+    return context_nodes.out - local.contexts.count + context_value_nodes.out - local.value_contexts.count;
 }
 
 void context_thread_end(void) {
-    slab_cache_end(&local.contexts, &nodes);
-    slab_cache_end(&local.value_contexts, &value_nodes);
+    slab_cache_end(&local.contexts, &context_nodes);
+    slab_cache_end(&local.value_contexts, &context_value_nodes);
 }

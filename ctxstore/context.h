@@ -39,7 +39,13 @@ enum context_kind {
 
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
 
-struct context_name; /* a long name, or the newest of a root's display names */
+/* A long name, or a root's display name: lives beside its node, and goes with it. A root's form a list,
+ * newest first: a reader may still be at an older one, so they all stay until the node goes. */
+struct context_name {
+    struct context_name *older;
+    size_t length;
+    char text[];
+};
 
 struct context {
     struct context *parent; /* a reference; NULL: the empty context */
@@ -185,6 +191,9 @@ size_t context_format(const struct context *context, char *buffer, size_t size);
 
 /* Contexts alive, but for those in other threads' caches. For tests, when the others have ended. */
 size_t context_live(void);
+
+/* All nodes, for the census: those with text, links or a number, and those that only set a value. */
+extern struct slab context_nodes, context_value_nodes;
 
 /* Gives this thread's spare nodes back. */
 void context_thread_end(void);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { CHUNK = 64 * 1024, CACHE_REFILL = 32, PAGE = 4096 };
+enum { CACHE_REFILL = 32, PAGE = 4096 };
 
 static void slab_lock(struct slab *slab) {
     if (!lock_take(&slab->lock)) { /* half changed by a thread that fork left behind: start anew */
@@ -18,11 +18,13 @@ static void slab_lock(struct slab *slab) {
 /* With the lock held. */
 static void *slab_fresh(struct slab *slab) {
     if (slab->fresh == NULL || (size_t)(slab->end - slab->fresh) < slab->size) {
-        char *chunk = kernel_map(CHUNK);
+        struct slab_chunk *chunk = kernel_map(SLAB_CHUNK);
         if (chunk == NULL)
             return NULL;
-        slab->fresh = chunk;
-        slab->end = chunk + CHUNK;
+        chunk->older = slab->chunks;
+        slab->chunks = chunk;
+        slab->fresh = (char *)(chunk + 1);
+        slab->end = (char *)chunk + SLAB_CHUNK;
     }
     void *object = slab->fresh;
     slab->fresh += slab->size;

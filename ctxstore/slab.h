@@ -13,12 +13,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What an object was cut from. The chunks of a slab form a list, so that all its objects can be found from
+ * outside, in a process that goes on or in a core file. */
+struct slab_chunk {
+    struct slab_chunk *older;
+    uint64_t unused[7]; /* objects of 64 bytes lie on lines of their own */
+};
+enum { SLAB_CHUNK = 64 * 1024 };
+
 struct slab {
     struct lock lock;
     uint32_t size; /* of one object, in bytes; a multiple of 8 */
     void *free;
-    char *fresh, *end; /* what is left of the newest chunk */
-    size_t out;        /* objects that are with callers */
+    char *fresh, *end;         /* what is left of the newest chunk */
+    size_t out;                /* objects that are with callers */
+    struct slab_chunk *chunks; /* newest first; only ever added to */
 };
 
 #define SLAB(object_size)                                                                                    \

@@ -84,6 +84,8 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         return;
     frame->file = file;
     frame->generation = generation;
+    frame->provenance.carrier = (int)file_kind(file);
+    frame->provenance.fd = file->fd;
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -97,7 +99,7 @@ void frame_next(struct thread *thread) {
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
-    frame->evidence = EVIDENCE_NONE;
+    frame->provenance.evidence = EVIDENCE_NONE;
 }
 
 void frame_end_all(struct thread *thread) {
@@ -131,7 +133,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
-    frame->evidence = evidence;
+    frame->provenance = (struct provenance){evidence, -1, -1, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;

@@ -7,7 +7,7 @@
 #include "process.h"
 #include "thread.h"
 
-static struct slab files = SLAB(sizeof(struct open_file));
+struct slab open_files = SLAB(sizeof(struct open_file));
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -67,7 +67,7 @@ static void file_free(struct open_file *file) {
         mailbox_free(file->mailbox);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(&files, file);
+    slab_give(&open_files, file);
 }
 
 void file_drop(struct open_file *file) {
@@ -91,17 +91,18 @@ void file_put_back(int fd, struct open_file *file) {
 }
 
 struct open_file *file_open(int fd, enum file_kind kind) {
-    struct open_file *file = slab_take(&files);
+    struct open_file *file = slab_take(&open_files);
     file_slot *slot = slot_of(fd, true);
     if (file == NULL || slot == NULL) {
         if (file != NULL)
-            slab_give(&files, file);
+            slab_give(&open_files, file);
         file_drop(file_detach(fd));
         return NULL;
     }
     cell_begin(&file->cell);
     cell_begin(&file->root);
     file->kind = (uint8_t)kind;
+    file->fd = fd;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
     file->mailbox = NULL;
     file->set = NULL;

@@ -18,6 +18,7 @@
 #define SHIM_OPENFILE_H
 
 #include "../ctxstore/cell.h"
+#include "../ctxstore/slab.h"
 
 enum file_kind {
     FILE_PLAIN,      /* nothing but a registration (F2) or an annotation */
@@ -52,6 +53,7 @@ struct open_file {
     _Atomic uint32_t descriptors;
     _Atomic uint8_t kind; /* enum file_kind */
     _Atomic uint16_t flags;
+    int fd;                     /* the first descriptor that named it */
     uint32_t forks;             /* process_forks when it was made */
     _Atomic uint32_t requests;  /* number of the latest */
     _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */
@@ -116,6 +118,9 @@ static inline void file_mark(struct open_file *file, enum file_flag flag, bool o
     else
         atomic_fetch_and_explicit(&file->flags, (uint16_t)~flag, memory_order_relaxed);
 }
+
+/* All of them, for the census. */
+extern struct slab open_files;
 
 /* Does another process have it too, so that what is queued on it may never be read here? */
 bool file_is_shared(const struct open_file *file);

@@ -8,6 +8,7 @@
 #ifndef SHIM_RULES_H
 #define SHIM_RULES_H
 
+#include "forward.h"
 #include "frame.h"
 #include "openfile.h"
 
@@ -31,11 +32,11 @@ static inline bool passage_alive(const struct passage *passage) {
     return cell_generation(&passage->file->cell) == passage->generation;
 }
 
-/* --- bytes: F3 F5 F7 F8 (rules_read.c), F3 F8 E4 E5 (rules_write.c) ------------------------------- */
+/* --- bytes: F3 F5 F7 F8 (rules_read.c), F3 F8 E4 E5 E10 (rules_write.c) -------------------------- */
 
 /* `blocks`: unless the descriptor is set not to, the call waits for bytes. */
 struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here);
-struct passage rules_write_open(struct open_file *file, struct here here);
+struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here);
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count);
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first);
 
@@ -49,12 +50,13 @@ static inline struct passage rules_wait_for_bytes(int fd, bool blocks, struct he
 static inline struct passage rules_read_begin(int fd, struct here here) {
     return rules_wait_for_bytes(fd, true, here);
 }
-static inline struct passage rules_write_begin(int fd, struct here here) {
+/* `outgoing`: what the program asks to send; {0} when that is in no buffer. */
+static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
     frame_settle(here);
     struct open_file *file = file_at(fd);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
-    return rules_write_open(file, here);
+    return rules_write_open(file, outgoing, here);
 }
 /* For calls with MSG_ flags: the error queue holds no bytes of the peer's. */
 static inline struct passage rules_receive_begin(int fd, int flags, struct here here) {

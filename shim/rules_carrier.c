@@ -49,6 +49,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     if (thread == NULL)
         return passage;
     struct open_file *file = file_become(fd, FILE_OUTBOUND);
+    forward_begin();
     if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));

@@ -87,6 +87,11 @@ struct passage rules_read_open(struct open_file *file, int fd, bool blocks, stru
     return passage;
 }
 
+/* How many of the bytes went to the first buffer. */
+static size_t first_read(long result, const struct iovec *buffers) {
+    return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
@@ -116,11 +121,16 @@ static void connection_learns(struct open_file *file) {
         file_mark(file, FILE_DEFERS, true);
 }
 
-static void read_connection(struct thread *thread, const struct passage *passage, long result) {
+static void read_connection(struct thread *thread, const struct passage *passage, long result,
+                            const struct iovec *buffers, int count) {
     if (result <= 0)
         return;
     connection_learns(passage->file);
-    carrier_adopt(thread, passage, request_of(thread, passage), EVIDENCE_READ);
+    struct context *request = request_of(thread, passage);
+    if (count > 0)
+        forward_note(buffers->iov_base, first_read(result, buffers), passage->file, passage->generation,
+                     request);
+    carrier_adopt(thread, passage, request, EVIDENCE_READ);
 }
 
 /* The eight bytes that a read of an eventfd got; 0 when they are scattered. */
@@ -167,12 +177,21 @@ static void read_timer(struct thread *thread, const struct passage *passage) {
     carrier_adopt(thread, passage, armed, EVIDENCE_READ);
 }
 
+/* E10: what lay where these bytes went is gone. */
+static void read_over(long result, const struct iovec *buffers, int count) {
+    for (int i = 0; i < count && result > 0; i++) {
+        size_t size = first_read(result, &buffers[i]);
+        forward_overwritten(buffers[i].iov_base, size);
+        result -= (long)size;
+    }
+}
+
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
     if (!read_tells(result))
         read_nothing(thread, passage);
     else if (file_kind(passage->file) == FILE_CONNECTION)
-        read_connection(thread, passage, result);
+        read_connection(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_EVENTFD)
         read_eventfd(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_TIMERFD)
@@ -185,6 +204,7 @@ void rules_read_close(const struct passage *passage, long result, const struct i
     struct thread *thread = read_tells(result) || passage->ended ? thread_enter() : NULL;
     if (thread == NULL)
         return;
+    read_over(result, buffers, count);
     if (passage_alive(passage))
         read_done(thread, passage, result, buffers, count);
     thread_leave();

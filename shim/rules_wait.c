@@ -171,7 +171,7 @@ void rules_poll(struct here here, bool blocks) {
 /* E2: is a frame of this very loop open, whose work may still be queued? */
 static bool loop_has_work(struct thread *thread, const struct wait *wait) {
     const struct frame *top = frame_top(thread);
-    return top != NULL && top->loop == wait->loop && top->evidence != EVIDENCE_NONE &&
+    return top != NULL && top->loop == wait->loop && top->provenance.evidence != EVIDENCE_NONE &&
            frame_same_wait(thread, top, wait->here) && top->polls < POLLS_AT_MOST;
 }
 
@@ -332,7 +332,7 @@ static struct context *poll_continues(struct thread *thread, const struct wait *
     if (!wait->poll || top == NULL || top->wait.address == FRAME_OPEN_ENDED ||
         !frame_same_wait(thread, top, wait->here))
         return NULL;
-    bool working = top->evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST;
+    bool working = top->provenance.evidence != EVIDENCE_NONE && top->polls < POLLS_AT_MOST;
     if (count <= 0 && working) {
         top->polls++;
         if (top->mixed)

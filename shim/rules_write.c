@@ -1,4 +1,4 @@
-/* What bytes that go out say: F3, F8, E4, E5.
+/* What bytes that go out say: F3, F8, E4, E5, E10.
  *
  * F3  A write to an eventfd leaves (context, count) in its mailbox: reserved before the call, since a
  *     reader may see its effect before it returns, and settled with what was really added.
@@ -8,7 +8,9 @@
  *     exact evidence gave to another one, it may be a deferred answer, or a publish to a client that
  *     happens to have asked: which of the two a connection does is learnt, and until then the write is
  *     the connection's and the rest of the frame ambiguous.
- * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence. */
+ * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence.
+ * E10 Bytes that were read as a request's, and are sent to a server from where they lie, are its work
+ *     (forward.h). That is the strongest evidence there is but for a scope. */
 #include "rules.h"
 
 #include <errno.h>
@@ -22,7 +24,8 @@ enum { PUBLISHED = 3 };
 /* Where evidence is weak, a connection or a continuation that is touched is better. */
 static bool frame_is_weak(struct thread *thread) {
     const struct frame *frame = frame_top(thread);
-    return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
+    return frame == NULL || frame->tentative || frame->mixed ||
+           frame->provenance.evidence <= EVIDENCE_PENDING;
 }
 
 /* This request, or what was current. Consumes the reference. */
@@ -61,7 +64,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
     bool surely = context_descends_surely(thread->flow.current, request);
-    bool same_doubt = frame != NULL && frame->evidence == EVIDENCE_RESPONSE &&
+    bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE &&
                       context_descends(thread->flow.current, request);
     if (request == NULL || surely || same_doubt) {
         context_release(request);
@@ -72,8 +75,8 @@ static struct context *response_context(struct thread *thread, struct passage *p
     }
     if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED) /* whose work came before, nobody saw */
         return rules_answered_outside(thread, file) ? doubt(thread, request) : request;
-    bool weak = frame->tentative || frame->evidence <= EVIDENCE_PENDING;
-    bool unsettled = frame->mixed && frame->evidence == EVIDENCE_EVENT && frame->polls == 0;
+    bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
+    bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
     if (!weak && !(unsettled && frame_reported(frame, file)))
         return respond_elsewhere(thread, passage, request);
     answered_itself(file);
@@ -91,16 +94,31 @@ static struct context *continuation_context(struct thread *thread, const struct 
     return owner;
 }
 
-static void write_adopt(struct thread *thread, struct passage *passage) {
+/* E10. Returns what is to be adopted (a reference), or NULL. */
+static struct context *forwarded_context(struct thread *thread, const struct outgoing *outgoing) {
+    bool doubtful;
+    struct context *request = forward_find(thread, outgoing, &doubtful);
+    return doubtful ? doubt(thread, request) : request;
+}
+
+/* What a write says of whose it is, strongest first: a new reference, or NULL. */
+static struct context *write_context(struct thread *thread, struct passage *passage,
+                                     const struct outgoing *outgoing, enum evidence *evidence) {
     struct open_file *file = passage->file;
-    struct context *context = NULL;
-    enum evidence evidence = EVIDENCE_PENDING;
-    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
-        context = response_context(thread, passage);
-        evidence = EVIDENCE_RESPONSE;
-    } else if (file_has(file, FILE_UNFINISHED)) {
-        context = continuation_context(thread, passage);
-    }
+    *evidence = EVIDENCE_RESPONSE;
+    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING))
+        return response_context(thread, passage);
+    *evidence = EVIDENCE_BYTES;
+    struct context *owner = file_kind(file) == FILE_OUTBOUND ? forwarded_context(thread, outgoing) : NULL;
+    if (owner != NULL)
+        return owner;
+    *evidence = EVIDENCE_PENDING;
+    return file_has(file, FILE_UNFINISHED) ? continuation_context(thread, passage) : NULL;
+}
+
+static void write_adopt(struct thread *thread, struct passage *passage, const struct outgoing *outgoing) {
+    enum evidence evidence;
+    struct context *context = write_context(thread, passage, outgoing, &evidence);
     if (context == NULL || frame_explicit(thread)) {
         context_release(context);
         return;
@@ -162,7 +180,7 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-struct passage rules_write_open(struct open_file *file, struct here here) {
+struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
         file_kind(file) != FILE_EVENTFD)
@@ -173,7 +191,7 @@ struct passage rules_write_open(struct open_file *file, struct here here) {
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
-        write_adopt(thread, &passage);
+        write_adopt(thread, &passage, &outgoing);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     thread_leave();

@@ -13,7 +13,7 @@
 
 enum { MAIN_STACK_AT_LEAST = 8 << 20, MAIN_STACK_AT_MOST = 1 << 30 };
 
-static struct slab threads = SLAB(sizeof(struct thread));
+struct slab thread_records = SLAB(sizeof(struct thread));
 
 /* The list of all threads; the lock guards the links and nothing else. */
 static struct lock list_lock;
@@ -54,15 +54,17 @@ static void thread_free(struct thread *thread) {
     else
         newest = NULL;
     lock_give(&list_lock);
-    slab_give(&threads, thread);
+    atomic_store_explicit(&thread->tid, 0, memory_order_release);
+    slab_give(&thread_records, thread);
 }
 
 static struct thread *thread_new(void) {
-    struct thread *thread = slab_take(&threads);
+    struct thread *thread = slab_take(&thread_records);
     if (thread == NULL)
         return NULL;
     *thread = (struct thread){0};
     flow_begin(&thread->flow, NULL);
+    atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
     list_add(thread);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
@@ -219,6 +221,7 @@ void thread_forked(void) {
     graveyard_forget();
     if (thread_self == NULL)
         return;
+    atomic_store_explicit(&thread_self->tid, kernel_tid(), memory_order_release);
     thread_self->older = thread_self->newer = NULL;
     newest = thread_self;
 }

@@ -9,18 +9,9 @@
 
 #include "../ctxstore/flow.h"
 #include "process.h"
+#include "provenance.h"
 
 struct open_file;
-
-/* Why a frame's context is what it is, weakest first. */
-enum evidence {
-    EVIDENCE_NONE,     /* nothing is known: the loop's base */
-    EVIDENCE_START,    /* F1: inherited when the thread was started */
-    EVIDENCE_PENDING,  /* F8: a write that goes on with what this descriptor's owner began */
-    EVIDENCE_EVENT,    /* the event that opened the frame */
-    EVIDENCE_READ,     /* bytes that were read */
-    EVIDENCE_RESPONSE, /* E4: a write to a connection that waits for its answer */
-};
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -43,13 +34,13 @@ struct frame {
     struct loop *loop;      /* NULL: none */
     struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
-    uint64_t wait_serial; /* names the wait: files that it reported carry it */
-    enum evidence evidence;
-    uint16_t open_scopes; /* of `before`, when it was opened */
-    uint16_t polls;       /* zero-timeout waits since (E2) */
-    bool comparable;      /* on the thread's own stack: addresses mean depth */
-    bool tentative;       /* E5: may drain a queue; what is touched is better evidence */
-    bool mixed;           /* its events had several contexts */
+    uint64_t wait_serial;         /* names the wait: files that it reported carry it */
+    struct provenance provenance; /* of its latest adoption */
+    uint16_t open_scopes;         /* of `before`, when it was opened */
+    uint16_t polls;               /* zero-timeout waits since (E2) */
+    bool comparable;              /* on the thread's own stack: addresses mean depth */
+    bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
+    bool mixed;                   /* its events had several contexts */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -65,6 +56,7 @@ enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
     void *free_link; /* the slab's, while free */
+    _Atomic int tid; /* the kernel's, in its own namespace; 0: free */
     struct flow flow;
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
@@ -146,6 +138,9 @@ void thread_end(void);
 void thread_begin_main(void);
 /* In a fork child: the other threads are not here. */
 void thread_forked(void);
+
+/* All records, for the census. */
+extern struct slab thread_records;
 
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
 
