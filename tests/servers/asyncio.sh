@@ -7,7 +7,8 @@ set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-python=/usr/bin/python3
+python=/usr/bin/python3 # Debian's, if it is there
+[ -x "$python" ] || python=python3
 need "$python"
 port=$(free_port)
 set -- -- "$python" -I "$root/tests/servers/asyncio-http.py" "$port" "$work/log"

@@ -16,7 +16,8 @@
  * One process is one record file and one pid in it: a program that was executed anew counts from 1 again.
  *
  * Exit: 0 when nothing is wrong, nothing unknown and enough was seen; 1 when not; 2 for a bad command line or
- * records that cannot be read. The verdict is one line on stdout. */
+ * records that cannot be read. The verdict is one line on stdout; where something is unknown, a second one
+ * says how late. */
 #include <glib.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ static struct {
     guint annotated[FINDINGS]; /* of the annotated lines */
     bool annotated_short;      /* a log had fewer lines with markers than requests */
     int explained;
+    guint at;           /* how many sightings of the process at hand were judged */
+    guint last_unknown; /* the latest unknown one, counted so in its process */
 } trial;
 
 static void claim_free(gpointer data) {
@@ -190,7 +193,11 @@ static bool judge_record(const char *file, char *const *field) {
         explain(MIXED, field[5], where, "one marker", field[6]);
     } else {
         trial.station[station]++;
-        trial.found[judge_sighting(process, pid, field[5], field[6], where)]++;
+        trial.at++;
+        const enum finding finding = judge_sighting(process, pid, field[5], field[6], where);
+        trial.found[finding]++;
+        if (finding == UNKNOWN && trial.at > trial.last_unknown)
+            trial.last_unknown = trial.at;
     }
     g_free(where);
     g_free(process);
@@ -219,6 +226,7 @@ static char **lines_of(const char *path) {
 static bool judge_file(const char *path, const char *name) {
     char **const lines = lines_of(path);
     bool good = lines != NULL;
+    trial.at = 0;
     for (guint i = 0; good && lines[i] != NULL; i++) {
         if (lines[i][0] == '\0' && lines[i + 1] == NULL)
             break;
@@ -413,6 +421,8 @@ static bool verdict(const guint need[STATIONS], guint total) {
         printf("; annotated lines: %u right, %u wrong, %u unknown, %u mixed", trial.annotated[RIGHT],
                trial.annotated[WRONG], trial.annotated[UNKNOWN], trial.annotated[MIXED]);
     printf("%s\n", missing);
+    if (trial.found[UNKNOWN] > 0)
+        printf("unknown: all within the first %u sightings of a process\n", trial.last_unknown);
     const bool enough = missing[0] == '\0';
     g_free(missing);
     return enough && trial.found[WRONG] + trial.annotated[WRONG] == 0 &&
