@@ -43,22 +43,22 @@ progress() {
 
 # ---- The judge's part
 
-# judge DISPATCH SCRIPT...: leaves the numbers in $right, $wrong, $unknown, $mixed, and in $judged whether there are any.
+# judge DISPATCH SCRIPT...: annotated lines are judged as well. Leaves the numbers in $right, $wrong, $unknown, $mixed, and in $judged whether there are any.
 judge() {
     dispatch=$1
     script=$2
     shift 2
     status=0
-    DISPATCH=$dispatch timeout -k 10 120 "tests/servers/$script" "$@" >"$work/said" 2>&1 || status=$?
+    ANNOTATE=1 DISPATCH=$dispatch timeout -k 10 120 "tests/servers/$script" "$@" >"$work/said" 2>&1 || status=$?
     progress "  $dispatch: $(tail -n "$((EXPLAIN + 2))" "$work/said")"
-    numbers=$(sed -n 's/^verdict: .*: \([0-9]*\) right, \([0-9]*\) wrong, \([0-9]*\) unknown, \([0-9]*\) mixed.*/\1 \2 \3 \4/p' \
-        "$work/said")
+    # Of sightings, and of annotated lines.
+    numbers=$(sed -n '/^verdict:/ { s/^[^:]*:[^:]*: //; s/ annotated lines: //; s/[a-z,;]*//g; p; }' "$work/said")
     judged=false
     if [ "$status" -le 1 ] && [ -n "$numbers" ] && ! grep -q 'too few' "$work/said"; then
         judged=true
         # shellcheck disable=SC2086
         set -- $numbers
-        right=$1 wrong=$2 unknown=$3 mixed=$4
+        right=$(($1 + ${5:-0})) wrong=$(($2 + ${6:-0})) unknown=$(($3 + ${7:-0})) mixed=$(($4 + ${8:-0}))
         late=$(sed -n 's/^unknown: all within the first \([0-9]*\) .*/\1/p' "$work/said")
     fi
 }
