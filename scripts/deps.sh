@@ -45,6 +45,12 @@ matrix_programs='
 initdb postgresql
 pgbouncer pgbouncer
 webfsd webfs
+haproxy haproxy
+h2o h2o
+squid squid
+varnishd varnish
+dnsmasq dnsmasq-base
+unbound unbound
 setpriv util-linux
 '
 

@@ -223,7 +223,7 @@ static int await_port(void) {
 static bool parse_options(int *argc, char ***argv) {
     const GOptionEntry entries[] = {
         {"protocol", 0, 0, G_OPTION_ARG_STRING, &options.protocol,
-         "http, file, memcached, memcached-udp, redis or postgres", "NAME"},
+         "http, file, memcached, memcached-udp, redis, postgres or dns", "NAME"},
         {"port", 0, 0, G_OPTION_ARG_INT, &options.port, "Where the server listens on 127.0.0.1", "P"},
         {"clients", 0, 0, G_OPTION_ARG_INT, &options.clients, "Connections at the same time (50)", "N"},
         {"requests", 0, 0, G_OPTION_ARG_INT, &options.requests, "Requests on each connection (100)", "N"},

@@ -205,13 +205,54 @@ static bool postgres_answer(struct connection *connection, const char *marker) {
     return type == 'Z' && take_answer(connection, at);
 }
 
+/* ---- dns: a question for the address of <63 bytes>.<marker>.test; the question comes back in the answer
+ * ---- */
+
+static const char dns_head[12] = {0, 0, 1, 0, 0, 1,
+                                  0, 0, 0, 0, 0, 0}; /* number 0; recursion desired; one question */
+static const char dns_tail[10] = {4, 't', 'e', 's', 't', 0, 0, 1, 0, 1}; /* the root; type A, class IN */
+
+/* Room for 128 bytes is enough. Returns the length. */
+static int dns_question(char *buffer, const char *marker) {
+    char *at = buffer;
+    *at++ = 63;
+    memset(at, 'p', 63);
+    at += 63;
+    *at++ = (char)strlen(marker);
+    memcpy(at, marker, strlen(marker));
+    at += strlen(marker);
+    memcpy(at, dns_tail, sizeof dns_tail);
+    return (int)(at + sizeof dns_tail - buffer);
+}
+
+static int dns_request(char *buffer, size_t size, const char *marker) {
+    if (size < 512)
+        return -1;
+    memcpy(buffer, dns_head, sizeof dns_head);
+    return (int)sizeof dns_head + dns_question(buffer + sizeof dns_head, marker);
+}
+
+static bool dns_answer(struct connection *connection, const char *marker) {
+    char question[128];
+    const size_t length = (size_t)dns_question(question, marker);
+    if (!receive_at_least(connection, sizeof dns_head + length))
+        return false;
+    const unsigned char *const head = (const unsigned char *)connection->bytes;
+    if ((head[2] & 0x80) == 0 || (head[3] & 0x0f) != 0 || head[7] == 0)
+        return complain("not an answer with an address", connection->bytes + sizeof dns_head);
+    if (memcmp(connection->bytes + sizeof dns_head, question, length) != 0)
+        return complain("an answer to another question", connection->bytes + sizeof dns_head);
+    return take_answer(connection, connection->held);
+}
+
 static const struct protocol protocols[] = {
     {"http", false, NULL, NULL, http_request, http_answer},
     {"file", false, NULL, NULL, file_request, http_answer},
     {"memcached", false, memcached_prepare, NULL, memcached_request, memcached_answer},
     {"memcached-udp", true, memcached_udp_prepare, NULL, memcached_udp_request, memcached_udp_answer},
     {"redis", false, NULL, NULL, redis_request, redis_answer},
-    {"postgres", false, NULL, postgres_greet, postgres_request, postgres_answer}};
+    {"postgres", false, NULL, postgres_greet, postgres_request, postgres_answer},
+    {"dns", true, NULL, NULL, dns_request, dns_answer}};
 
 const struct protocol *protocol_named(const char *name) {
     for (size_t i = 0; name != NULL && i < sizeof protocols / sizeof protocols[0]; i++) {
