@@ -51,6 +51,7 @@ squid squid
 varnishd varnish
 dnsmasq dnsmasq-base
 unbound unbound
+gunicorn gunicorn
 setpriv util-linux
 '
 
