@@ -2,8 +2,9 @@
 # lighttpd, unmodified, that starts a program for each request (CGI): a process that gets its request by its
 # environment, and answers through a pipe.
 #
-# Each marker must be seen when the server reads the request, when the program writes its answer, and when the server
-# reads that and writes it. Options: see lib.sh.
+# Each marker must be seen when the server reads the request, when it reads the program's answer and writes it; and where
+# the program writes it, if the server leaves it the time to record that. The server gives its programs none of its own
+# environment, so it is told to pass the preloads on. Options: see lib.sh.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -22,11 +23,14 @@ server.port = $port
 server.document-root = "$work/www"
 server.errorlog = "$work/error.log"
 server.max-keep-alive-requests = 60000
-server.modules = ("mod_cgi")
+server.modules = ("mod_setenv", "mod_cgi")
 cgi.assign = (".cgi" => "")
+END
+[ -n "$MEASURE" ] || cat >>"$work/lighttpd.conf" <<'END'
+setenv.set-environment = ("LD_PRELOAD" => env.LD_PRELOAD, "WITNESS_DIR" => env.WITNESS_DIR)
 END
 
 start "$work/stderr" -- lighttpd -D -f "$work/lighttpd.conf"
 answers "$port"
 drive http "$port" --path=/answer.cgi
-verdict 2,2,0
+verdict 2,1,0
