@@ -396,6 +396,59 @@ Test(judge, bad_command_lines_and_records_are_no_verdict) {
     remove_directory(directory);
 }
 
+/* ---- The load client ---- */
+
+Test(load, makes_a_file_for_each_marker_with_the_marker_in_it) {
+    char *const directory = make_directory();
+    char *output = NULL;
+    int status =
+        run(&output, BUILD "/tests/load --make-files '%s' --run 2a --clients 3 --requests 4", directory);
+    cr_assert(status == 0, "%s", output);
+    g_free(output);
+    status = run(&output,
+                 "cd '%s'/p* && ls | wc -l && for f in *; do [ $(grep -o CTXM-.*-E $f) = $f ] || echo $f; "
+                 "done; ls | head -n 1",
+                 directory);
+    cr_expect(status == 0 && strcmp(g_strstrip(output), "12\nCTXM-0000002a-00000000-E") == 0, "%s", output);
+    g_free(output);
+    remove_directory(directory);
+}
+
+Test(load, refuses_wrong_answers_and_silence) {
+    static const char *const wrong[] = {"HTTP/1.1 404 Not Found", "+OK", "VA 7 Osomebody",
+                                        "E\\0\\0\\0\\06failed"};
+    static const char *const protocol[] = {"http", "redis", "memcached", "postgres"};
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        char *output = NULL;
+        const int status =
+            run(&output,
+                "p=$(" BUILD "/tests/load --free-port); python3 -c 'import socket, sys\n"
+                "s = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\n"
+                "while True:\n"
+                "    c = s.accept()[0]; c.recv(999); c.sendall(b\"%s\\r\\n\\r\\n\"); c.close()\n"
+                "' $p & " BUILD "/tests/load --await --port $p; " BUILD
+                "/tests/load --protocol=%s --port $p --clients 1 --timeout 5; s=$?; kill $!; exit $s",
+                wrong[i], protocol[i]);
+        cr_expect(status == 1, "%s: status %d: %s", protocol[i], status, output);
+        g_free(output);
+    }
+}
+
+Test(load, refuses_bad_command_lines) {
+    const char *const arguments[] = {"",
+                                     "--protocol=http",
+                                     "--protocol=no --port 1",
+                                     "--protocol=http --port 1 --clients 0",
+                                     "--protocol=http --port 1 more",
+                                     "--no-such-option"};
+    for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        char *output = NULL;
+        cr_expect(run(&output, BUILD "/tests/load %s", arguments[i]) == 2, "load %s: %s", arguments[i],
+                  output);
+        g_free(output);
+    }
+}
+
 /* ---- Both: a shim that does not know must fail, one that knows must pass ---- */
 
 /* The counts of a verdict line. */
