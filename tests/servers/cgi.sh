@@ -4,8 +4,9 @@
 #
 # Each marker must be seen when the server reads the request, when it reads the program's answer and writes it; and where
 # the program writes it, if the server leaves it the time to record that. The server gives its programs none of its own
-# environment, so it is told to pass the preloads on. Options: see lib.sh.
+# environment, so it is told to pass the preloads on. Options: see lib.sh; REQUESTS is 20 here, since each is a process.
 set -eu
+REQUESTS=${REQUESTS:-20}
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

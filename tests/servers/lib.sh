@@ -13,7 +13,7 @@
 #   KEEP       a directory to keep records and logs in
 #   MEASURE    a directory: measure throughput instead of judging, round by round as drive() says below, with
 #   PLAIN      1: the server without the shim
-#   SECONDS_EACH  how long a round lasts (1)
+#   SECONDS_EACH  how long a round lasts (0.7)
 #
 # Exit codes of a script: the judge's 0 or 1; 3 when it could not be brought to a verdict.
 # shellcheck shell=sh
@@ -29,7 +29,7 @@ ANNOTATE=${ANNOTATE:-0}
 EXPLAIN=${EXPLAIN:-5}
 MEASURE=${MEASURE:-}
 PLAIN=${PLAIN:-0}
-SECONDS_EACH=${SECONDS_EACH:-1}
+SECONDS_EACH=${SECONDS_EACH:-0.7}
 PATH="$PATH:/usr/sbin:/sbin"
 run=$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n') # in all markers
 stop_signal=TERM                                  # what ends the server that is started next
@@ -153,8 +153,17 @@ ask() {
         2>&1 || no_verdict "$(cat "$work/load")"
 }
 
+# Ticks of processor time that what was started has used, with its children (each server leads a session).
+ticks() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk -v started="$started" '
+        BEGIN { count = split(started, one, " "); for (i = 1; i <= count; i++) ours[one[i] + 0] }
+        $4 in ours { sum += $12 + $13 + $14 + $15 }
+        END { print sum + 0 }'
+}
+
 # drive PROTOCOL PORT [OPTION...]: all requests, each answer checked. When measuring: a round as soon as there is a
-# file go.N in $MEASURE, its requests per second then in rate.N; until there is a file stop.
+# file go.N in $MEASURE; what comes out then is in rate.N, requests per second and ticks for a million of them; until
+# there is a file stop.
 drive() {
     protocol=$1
     port=$2
@@ -170,8 +179,11 @@ drive() {
             [ ! -e "$MEASURE/stop" ] || exit 0
             sleep 0.1
         done
+        before=$(ticks)
         ask --protocol="$protocol" --port "$port" --timeout 60 --seconds "$SECONDS_EACH" "$@"
-        sed -n 's/.*, \([0-9]*\)\/s$/\1/p' "$work/load" >"$MEASURE/rate.new"
+        used=$(($(ticks) - before))
+        sed -n 's/^load: \([0-9]*\) of .*, \([0-9]*\)\/s$/\1 \2/p' "$work/load" |
+            awk -v used="$used" '{ print $2, (used > 0 ? used : 1) * 1000000 / $1 }' >"$MEASURE/rate.new"
         mv "$MEASURE/rate.new" "$MEASURE/rate.$round"
         round=$((round + 1))
     done
@@ -181,7 +193,7 @@ drive() {
 settle() {
     before=
     patience=50
-    while now=$(cat "$work"/records/* | wc -c) && [ "$now" != "$before" ] && [ "$patience" -gt 0 ]; do
+    while now=$(cat "$work"/records/* 2>/dev/null | wc -c) && [ "$now" != "$before" ] && [ "$patience" -gt 0 ]; do
         before=$now
         patience=$((patience - 1))
         sleep 0.2

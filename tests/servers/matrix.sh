@@ -5,7 +5,7 @@
 #     matrix.sh [WORD...]      only rows whose line has one of these words
 #
 # From the environment: BUILD (build); PAIRS (5), how often plain, auto and exact are measured in turn, 0: not at all;
-# SECONDS_EACH (1), how long each time; EXPLAIN (0) offenders shown per run; TABLE, a file to write the table to as well.
+# SECONDS_EACH (0.7), how long each time; EXPLAIN (0) offenders shown per run; TABLE, a file to write the table to as well.
 #
 # Exit: 0 when every row reaches what it must; 1 when one does not, or could not be brought to a verdict.
 set -eu
@@ -13,7 +13,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
 PAIRS=${PAIRS:-5}
-SECONDS_EACH=${SECONDS_EACH:-1}
+SECONDS_EACH=${SECONDS_EACH:-0.7}
 EXPLAIN=${EXPLAIN:-0}
 TABLE=${TABLE:-/dev/null}
 export BUILD SECONDS_EACH EXPLAIN
@@ -87,11 +87,11 @@ measure_rounds() {
     done
 }
 
-# measure SCRIPT...: leaves the ratios to plain in $auto_ratio and $exact_ratio.
+# measure SCRIPT...: leaves the ratios to plain in $auto_ratio and $exact_ratio: two columns each.
 measure() {
     script=$1
     shift
-    auto_ratio=- exact_ratio=-
+    auto_ratio='- | -' exact_ratio='- | -'
     [ "$PAIRS" -gt 0 ] || return 0
     : >"$work/rates"
     for way in $ways; do
@@ -115,19 +115,19 @@ measure() {
     done
     pids=
     if $measured_all; then
-        auto_ratio=$(ratios 2)
-        exact_ratio=$(ratios 3)
-        progress "  throughput: auto $auto_ratio, exact $exact_ratio; plain $(awk '{ sum += $1 } END { print int(sum / NR) }' "$work/rates")/s"
+        auto_ratio="$(ratios 3 1) | $(ratios 4 2)"
+        exact_ratio="$(ratios 5 1) | $(ratios 6 2)"
+        progress "  throughput | processor time: auto $auto_ratio; exact $exact_ratio; plain $(awk '{ sum += $1 } END { print int(sum / NR) }' "$work/rates")/s"
     else
         bad=1
-        auto_ratio='not measured' exact_ratio='not measured'
+        auto_ratio='not measured |' exact_ratio='not measured |'
         progress "  NOT MEASURED: $(cat "$work"/*/said)"
     fi
 }
 
-# ratios COLUMN: to the first, the median, lowest and highest.
+# ratios COLUMN TO: the median of the ratios, the lowest and the highest.
 ratios() {
-    awk -v column="$1" '{ print $column / $1 }' "$work/rates" | sort -n | awk '
+    awk -v column="$1" -v to="$2" '{ print $column / $to }' "$work/rates" | sort -n | awk '
         { value[NR] = $1 }
         END {
             middle = NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2
@@ -178,8 +178,8 @@ wanted() {
 }
 
 cat >"$work/table" <<END
-| concurrency | server | dispatch | looked at | right | wrong | unknown | mixed | throughput, to plain | |
-|---|---|---|---|---|---|---|---|---|---|
+| concurrency | server | dispatch | looked at | right | wrong | unknown | mixed | throughput, to plain | processor time a request, to plain | |
+|---|---|---|---|---|---|---|---|---|---|---|
 END
 while IFS='|' read -r concurrency server command allowed_auto allowed_exact why <&3; do
     case $concurrency in
