@@ -39,7 +39,7 @@ strace strace
 gcore gdb
 '
 # Packages that are no program.
-libraries='libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
+libraries='libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
 
 matrix_programs='
 initdb postgresql
