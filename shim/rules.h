@@ -55,8 +55,10 @@ static inline struct passage rules_read_begin(int fd, struct here here) {
 }
 /* `outgoing`: what the program asks to send; {0} when that is in no buffer. */
 static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
-    frame_settle(here);
     struct open_file *file = file_at(fd);
+    if (__builtin_expect(frame_limit == 0, 0) && (file == NULL || file_kind(file) == FILE_PLAIN))
+        frame_logs();
+    frame_settle(here);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
     return rules_write_open(file, outgoing, here);
