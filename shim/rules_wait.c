@@ -8,6 +8,7 @@
  *     reports something, the next frame may be the last one's work too.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. */
+#include "rules_own.h"
 #include "wait.h"
 
 enum { POLLS_AT_MOST = 32 };
@@ -98,6 +99,11 @@ static struct context *event_context(struct thread *thread, const struct sightin
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
         return mailbox_peek_new(file->mailbox, thread->flow.serial).context;
+    case FILE_PIPE:
+        batch->wake_up |= (events & EPOLLIN) != 0;
+        return pipe_event(thread, sighting, events);
+    case FILE_DATAGRAM:
+        return datagram_event(thread, sighting);
     case FILE_OUTBOUND:
     case FILE_TIMERFD:
         return cell_copy(&file->cell, sighting->generation);
