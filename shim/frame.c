@@ -9,13 +9,18 @@ struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
+/* The shallowest address at which it still holds. */
+static uintptr_t edge_of(const struct frame *frame) {
+    return frame != NULL && frame->comparable ? frame->edge : FRAME_OPEN_ENDED;
+}
+
 static void limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     if (thread != thread_self)
         return;
-    frame_limit = top != NULL && top->comparable ? top->edge : FRAME_OPEN_ENDED;
-    if (top != NULL && top->passing != 0)
-        frame_limit = 0;
+    frame_limit = edge_of(top);
+    if (top != NULL && (top->passing != 0 || top->untouched))
+        frame_limit = 0; /* every hook is to be noticed */
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
@@ -78,8 +83,41 @@ static struct context *still_open(const struct frame *frame, struct context *bef
     return open;
 }
 
+/* E5. So many wake-ups whose last answer a line of a log followed, and none that began with one. */
+enum { LOGS_AFTER = 8 };
+bool frame_logs_after(const struct frame *frame) {
+    return frame->tentative && frame->loop != NULL && frame->loop->logs_after >= LOGS_AFTER;
+}
+
+void frame_logs(void) {
+    struct thread *thread = thread_enter();
+    struct frame *frame = thread != NULL ? frame_top(thread) : NULL;
+    if (frame != NULL && frame->untouched && frame->loop != NULL)
+        frame->loop->logs_after = 0;
+    if (frame != NULL)
+        frame->logged |= frame->passing != 0;
+    if (thread != NULL)
+        thread_leave();
+}
+
+void frame_wakes_up(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->tentative = true;
+    frame->untouched = frame->loop != NULL && !frame->answered;
+    limit_renew(thread);
+}
+
+static void wake_up_ends(const struct frame *frame) {
+    if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
+        return;
+    frame->loop->logs_after = frame->logged ? frame->loop->logs_after + 1 : 0;
+}
+
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    wake_up_ends(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
@@ -193,14 +231,17 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
     frame->passing = 0;
+    frame->untouched &= evidence <= EVIDENCE_EVENT;
     limit_renew(thread);
 }
 
-void frame_passes(struct thread *thread, struct here here) {
+void frame_passes(struct thread *thread, struct here here, bool answers) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->passing = here.address;
+    frame->answered |= answers;
+    frame->logged &= !answers;
     limit_renew(thread);
 }
 
@@ -282,7 +323,7 @@ void frame_settle_slow(uintptr_t here) {
     if (thread == NULL)
         return;
     frame_passed(thread);
-    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
+    while (thread->depth > 0 && here > edge_of(frame_top(thread)) && thread_on_own_stack(thread, here)) {
         struct frame *top = frame_top(thread);
         if (here <= top->limit)
             frame_crosses(thread, top);

@@ -77,8 +77,10 @@ static inline struct passage rules_read_begin(int fd, struct here here) {
 #define RULES_SOME_BYTES ((size_t)1 << 62)
 /* `outgoing`: what the program asks to send; {0} when that is in no buffer. `flags` are MSG_ flags. */
 static inline struct passage rules_send_begin(int fd, struct outgoing outgoing, int flags, struct here here) {
-    frame_settle(here);
     struct open_file *file = file_at(fd);
+    if (__builtin_expect(frame_limit == 0, 0) && (file == NULL || file_kind(file) == FILE_PLAIN))
+        frame_logs();
+    frame_settle(here);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
     if (file_kind(file) == FILE_PIPE)

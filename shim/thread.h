@@ -25,7 +25,8 @@ struct loop {
     uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
-    bool timed;   /* E3: its timers do the work of requests */
+    uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    bool timed;         /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -44,6 +45,7 @@ struct frame {
     struct provenance provenance; /* of its latest adoption */
     uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
     uint16_t polls;               /* zero-timeout waits since (E2) */
+    uint64_t polled_since;        /* E2: milliseconds: since when, in an exact loop */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
@@ -52,6 +54,8 @@ struct frame {
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
+    bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
+    bool answered, logged;        /* E5: it has answered; and written to a log since */
     uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
