@@ -65,6 +65,9 @@ static inline void frame_hands_on(struct thread *thread) {
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);
 
+/* Another frame is the innermost, or another flow is on. */
+void frame_limit_renew(struct thread *thread);
+
 /* A hook was entered at `here`: ends the frames whose loop has been left. */
 void frame_settle_slow(uintptr_t here);
 /* The program asks what is current. */
