@@ -27,6 +27,7 @@
 
 #include <dirent.h>
 #include <err.h>
+#include <errno.h>
 #include <error.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -169,6 +169,7 @@ void thread_end(void) {
     if (thread == NULL)
         return;
     rules_reservations_end(thread);
+    rules_queue_thread_ends(thread);
     file_drop(thread->closing);
     thread->closing = NULL;
     frame_end_all(thread);

@@ -10,6 +10,7 @@
 #include "../ctxstore/flow.h"
 #include "process.h"
 #include "provenance.h"
+#include "queue.h"
 
 struct open_file;
 
@@ -52,6 +53,18 @@ struct frame {
     bool handed_on;               /* the callback has left its work with a carrier */
     uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+};
+
+/* F9, F10: what a thread is doing with which queue. */
+struct queue_part {
+    struct here waited;                        /* where it last waited for a queue that is not known yet */
+    struct queue *held, *asleep, *woke, *busy; /* NULL: none */
+    uint32_t held_life, asleep_life, woke_life, busy_life;
+    uint16_t held_depth;          /* of a recursive mutex */
+    bool signalled;               /* since it holds the mutex, it signalled the condition */
+    bool timed_out;               /* nobody woke it up */
+    struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -78,6 +91,7 @@ struct thread {
     uintptr_t stack_low, stack_high;      /* 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
+    struct queue_part queue;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
