@@ -132,6 +132,42 @@ struct context *context_ambiguous(struct context *context, struct context *const
     return node;
 }
 
+struct context *context_inferred(struct context *context, uint64_t flow) {
+    if (context != NULL && context->kind == CONTEXT_INFERRED)
+        context = context->parent;
+    struct context *node = node_new(context, CONTEXT_INFERRED, flow);
+    if (node != NULL)
+        context_retain(context);
+    return node;
+}
+
+static bool is_marking(const struct context *context) {
+    return context->kind == CONTEXT_INFERRED || context->kind == CONTEXT_AMBIGUOUS;
+}
+
+struct context *context_tagged(struct context *context) {
+    while (context != NULL && context->kind != CONTEXT_ROOT && !(is_marking(context) && context->site != 0))
+        context = context->parent;
+    return context != NULL && is_marking(context) ? context : NULL;
+}
+
+const struct context *context_root_of(const struct context *context) {
+    while (context != NULL && context->kind != CONTEXT_ROOT)
+        context = context->parent;
+    return context;
+}
+
+enum context_certainty context_certainty(const struct context *context) {
+    enum context_certainty certainty = CONTEXT_EXACT;
+    for (; context != NULL; context = context->parent) {
+        if (context->kind == CONTEXT_AMBIGUOUS)
+            return CONTEXT_IS_AMBIGUOUS;
+        if (context->kind == CONTEXT_INFERRED)
+            certainty = CONTEXT_IS_INFERRED;
+    }
+    return certainty;
+}
+
 struct context *context_retain(struct context *context) {
     if (context != NULL)
         atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);

@@ -36,7 +36,11 @@ enum context_kind {
     CONTEXT_ROOT,      /* where a request begins: a word and a number, until it is renamed */
     CONTEXT_VALUE,     /* a change of one key */
     CONTEXT_AMBIGUOUS, /* its parent, but not for sure: printed with a question mark */
+    CONTEXT_INFERRED,  /* its parent, as the order of a queue has it: prints like that */
 };
+
+/* How sure it is that a flow works for what its context says. */
+enum context_certainty { CONTEXT_EXACT, CONTEXT_IS_INFERRED, CONTEXT_IS_AMBIGUOUS };
 
 enum context_mark {
     CONTEXT_CLOSED = 1 << 0, /* a scope that opened it was closed, or its frame has ended */
@@ -196,6 +200,22 @@ static inline void context_scope(struct context *context, struct here here) {
  * context: unknown rather than wrong). */
 struct context *context_ambiguous(struct context *context, struct context *const *others, unsigned count,
                                   uint64_t flow);
+
+/* `context`, marked as inferred; takes a reference of its own. An inference from an inference is one. Returns
+ * a new reference, or NULL without memory. */
+struct context *context_inferred(struct context *context, uint64_t flow);
+/* A mark on a node of these two kinds that nobody else has seen yet: whose inference or doubt it is. 0:
+ * nobody's.
+ */
+static inline void context_tag(struct context *node, uint16_t owner, uint32_t detail) {
+    node->site = owner;
+    node->stack = detail;
+}
+/* The nearest root at or above `context`, or NULL. */
+const struct context *context_root_of(const struct context *context);
+/* The nearest marked node at or above `context`, but not beyond a root; or NULL. */
+struct context *context_tagged(struct context *context);
+enum context_certainty context_certainty(const struct context *context);
 
 /* Is `ancestor` on the path from `context` to the empty one (or the same)? The empty one always is. */
 bool context_descends(const struct context *context, const struct context *ancestor);

@@ -28,6 +28,7 @@
 #include <aio.h>
 #include <dirent.h>
 #include <err.h>
+#include <errno.h>
 #include <error.h>
 #include <fcntl.h>
 #include <mqueue.h>

@@ -14,6 +14,7 @@ enum { PAGE = 4096 };
 static _Atomic uint32_t not_started;
 _Atomic uint32_t *process_mine = &not_started;
 _Atomic uint32_t process_forks;
+_Atomic bool process_serves;
 static int pid;
 
 bool process_start(void) {

@@ -17,6 +17,9 @@ extern _Atomic uint32_t *process_mine;
 /* Raised on both sides of every fork that is seen: an open file made before it is shared. */
 extern _Atomic uint32_t process_forks;
 
+/* It listens: work may come from outside. */
+extern _Atomic bool process_serves;
+
 /* Called by the constructor. False without memory: the shim then stays out of the way for good. */
 bool process_start(void);
 bool process_started(void);

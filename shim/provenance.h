@@ -11,6 +11,7 @@
 #define EVIDENCES(ROW)                                                                                       \
     ROW(EVIDENCE_NONE, "nothing")    /* nothing is known: the loop's base */                                 \
     ROW(EVIDENCE_START, "start")     /* F1: inherited when the thread was started */                         \
+    ROW(EVIDENCE_QUEUE, "queue")     /* F9, F10: the order of a queue or semaphore: inferred */              \
     ROW(EVIDENCE_PENDING, "pending") /* F8: a write that goes on with what this descriptor's owner began */  \
     ROW(EVIDENCE_EVENT, "event")     /* the event that opened the frame */                                   \
     ROW(EVIDENCE_READ, "read")       /* bytes that were read */                                              \

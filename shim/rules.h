@@ -264,15 +264,43 @@ struct context *rules_thread_capture(struct here here);
 /* F1: the thread is about to wait here; the second time at the same place its start context is over. Blocks
  * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
-/* The thread is about to wait for another one: only F1 and blocks left behind care. Nothing is destroyed
- * here, since who waits on a condition variable holds a mutex, which a destroy function may want. */
-void rules_idle(struct here here);
-static inline void rules_idle_begin(struct here here) {
-    frame_settle(here);
-    if (thread_self != NULL && (thread_self->inherited || thread_self->flow.current != NULL))
-        rules_idle(here);
-}
+void rules_thread_is_worker(struct thread *thread);
 void rules_forked(void);
+
+/* --- F9, F10, E9, E11 (rules_queue.c) ------------------------------------------------------------- */
+
+/* Nothing is destroyed in any of these, since the program may hold a mutex that a destroy function wants.
+ * Addresses of the program's are compared and never followed. */
+
+/* One dequeue: what was taken while the program still held its mutex becomes current when it does not. */
+struct taking {
+    struct thread *thread; /* NULL: nothing to do */
+    struct queue_handoff handoff;
+    struct here here;
+};
+/* A section begins with this mutex. */
+void rules_lock(const void *mutex);
+/* A section ends by giving back this mutex. */
+struct taking rules_unlock_begin(const void *mutex, struct here here);
+void rules_taking_end(const struct taking *taking, bool succeeded);
+/* A section ends, and another begins, by waiting on this condition. */
+void rules_sleep_begin(const void *condition, const void *mutex, struct here here);
+void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, struct here here);
+void rules_signal(const void *condition);
+/* `units`: what the semaphore says that it has. */
+void rules_units_begin(const void *semaphore, int units, struct here here);
+void rules_units_end(const void *semaphore, bool succeeded, struct here here);
+struct queue_pending rules_post_begin(const void *semaphore, struct here here);
+void rules_post_end(const struct queue_pending *post, bool succeeded);
+/* A mutex, condition variable or semaphore begins or ends in this memory. */
+void rules_queue_memory(const void *address);
+/* Better evidence for what this thread works for now: this request, or one of this connection. Was there a
+ * hand-off to be judged by it? */
+bool rules_queue_evidence(struct thread *thread, const struct context *request);
+/* Something is about to be written to this connection. */
+void rules_queue_answers(struct thread *thread, const struct passage *passage);
+/* The thread ends, perhaps out of a wait. */
+void rules_queue_thread_ends(struct thread *thread);
 
 /* --- F11 (rules_coroutine.c) ---------------------------------------------------------------------- */
 

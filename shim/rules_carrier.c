@@ -15,6 +15,7 @@ void rules_listen(int fd) {
     if (thread == NULL)
         return;
     file_become(fd, FILE_LISTENER);
+    atomic_store_explicit(&process_serves, true, memory_order_relaxed);
     thread_leave();
 }
 

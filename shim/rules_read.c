@@ -142,6 +142,7 @@ static void read_connection(struct thread *thread, const struct passage *passage
     }
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
+    rules_queue_evidence(thread, request);
     if (count > 0)
         forward_note(buffers->iov_base, first_read(result, buffers), passage->file, passage->generation,
                      request);

@@ -39,21 +39,19 @@ void rules_thread_waits(struct thread *thread, struct here here) {
     for (unsigned i = 0; i < START_WAITS; i++)
         again |= same_place(thread->start_waits[i], here);
     thread->start_waits[thread->next_start_wait++ % START_WAITS] = here;
-    if (!again)
+    if (again)
+        rules_thread_is_worker(thread);
+}
+
+void rules_thread_is_worker(struct thread *thread) {
+    if (!thread->inherited || thread->depth > 0)
         return;
     if (thread->flow.current == thread->start && context_is(thread->start, thread->start_serial))
         flow_become(&thread->flow, NULL, true);
     thread->inherited = false;
 }
 
-void rules_idle(struct here here) {
-    struct thread *thread = thread_enter();
-    if (thread == NULL)
-        return;
-    rules_thread_waits(thread, here);
-    thread_leave();
-}
-
 void rules_forked(void) {
     root_forked();
+    queue_forked();
 }

@@ -150,11 +150,15 @@ static struct context *write_context(struct thread *thread, struct passage *pass
 
 static void write_adopt(struct thread *thread, struct passage *passage, const struct outgoing *outgoing) {
     enum evidence evidence;
+    if (file_kind(passage->file) == FILE_CONNECTION)
+        rules_queue_answers(thread, passage);
     struct context *context = write_context(thread, passage, outgoing, &evidence);
     if (context == NULL || frame_explicit(thread)) {
         context_release(context);
         return;
     }
+    if (evidence == EVIDENCE_BYTES)
+        rules_queue_evidence(thread, context);
     frame_adopt(thread, context, evidence);
     frame_came_from(thread, passage->file, passage->generation);
 }

@@ -181,6 +181,7 @@ void thread_end(void) {
     if (thread == NULL)
         return;
     rules_reservations_end(thread);
+    rules_queue_thread_ends(thread);
     file_drop(thread->closing);
     thread->closing = NULL;
     interruption_end_all(thread);

@@ -10,6 +10,7 @@
 #include "../ctxstore/flow.h"
 #include "process.h"
 #include "provenance.h"
+#include "queue.h"
 
 struct open_file;
 struct mailbox;
@@ -58,6 +59,18 @@ struct frame {
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+};
+
+/* F9, F10: what a thread is doing with which queue. */
+struct queue_part {
+    struct here waited;                        /* where it last waited for a queue that is not known yet */
+    struct queue *held, *asleep, *woke, *busy; /* NULL: none */
+    uint32_t held_life, asleep_life, woke_life, busy_life;
+    uint16_t held_depth;          /* of a recursive mutex */
+    bool signalled;               /* since it holds the mutex, it signalled the condition */
+    bool timed_out;               /* nobody woke it up */
+    struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
@@ -104,6 +117,7 @@ struct thread {
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
+    struct queue_part queue;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
