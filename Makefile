@@ -37,6 +37,9 @@ $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
 # Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
 $(BUILD)/hooks/thread.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
+# Its loops must not become calls of what they define; and it is -O2, whatever the rest is.
+$(BUILD)/shim/string.o: SHIM_FLAGS += -ffreestanding -fno-builtin -O2
+
 $(BUILD)/libctxshim.so: $(SHIM_OBJECTS) shim/ctxshim.map
 	$(CC) $(SHIM_LINK) -o $@ $(SHIM_OBJECTS) $(LDFLAGS)
 

@@ -30,8 +30,9 @@ int main(void) {
     if (getenv("FAULT") != NULL) {
         shared++;
         char *volatile memory = malloc(8);
-        free(memory);
         memory[0] = 'x';
+        free(memory);
+        printf("%c\n", memory[0]);
     }
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
