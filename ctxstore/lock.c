@@ -4,8 +4,17 @@
 #include "kernel.h"
 
 #include <linux/futex.h>
+#include <time.h>
 
-enum { FREE = 0, CONTENDED = 1, OWNER_SHIFT = 1, EPOCH_SHIFT = 23, EPOCH_MASK = 0x1ff, SPINS = 100 };
+enum {
+    FREE = 0,
+    CONTENDED = 1,
+    OWNER_SHIFT = 1,
+    EPOCH_SHIFT = 24,
+    EPOCH_MASK = 0xff,
+    MADE_UP = 1 << 22,
+    SPINS = 100
+};
 
 uint32_t lock_epoch = 2;
 
@@ -23,9 +32,17 @@ static uint32_t word_of(uint32_t epoch, uint32_t owner) {
     return (epoch & EPOCH_MASK) << EPOCH_SHIFT | owner << OWNER_SHIFT;
 }
 
+/* The thread's id; where the kernel is not asked (H21), a number that is no thread's. */
+static uint32_t own_name(void) {
+    static _Atomic uint32_t made_up;
+    int id = kernel_tid();
+    return id > 0 ? (uint32_t)id
+                  : MADE_UP | (atomic_fetch_add_explicit(&made_up, 1, memory_order_relaxed) & (MADE_UP - 1));
+}
+
 static uint32_t own_word(void) {
     if (__builtin_expect(held.epoch != lock_epoch, 0)) {
-        held.word = word_of(lock_epoch, (uint32_t)kernel_tid());
+        held.word = word_of(lock_epoch, own_name());
         held.epoch = lock_epoch;
     }
     return held.word;
@@ -43,6 +60,9 @@ static bool lock_try(struct lock *lock, uint32_t state, bool *clean, uint32_t *s
                                                    memory_order_relaxed);
 }
 
+/* A sleeper looks again after a while: whoever is to wake it may no longer ask the kernel to (H21). */
+static const struct timespec sleep_at_most = {0, 10000000};
+
 static bool lock_wait(struct lock *lock) {
     bool clean = true;
     uint32_t seen = FREE;
@@ -56,7 +76,8 @@ static bool lock_wait(struct lock *lock) {
             !atomic_compare_exchange_strong_explicit(&lock->word, &seen, seen | CONTENDED,
                                                      memory_order_relaxed, memory_order_relaxed))
             continue;
-        kernel_call(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, seen | CONTENDED, 0, 0, 0);
+        kernel_call(SYS_futex, (long)&lock->word, FUTEX_WAIT_PRIVATE, seen | CONTENDED, (long)&sleep_at_most,
+                    0, 0);
     }
     return clean;
 }

@@ -8,14 +8,14 @@
  * guards may be half changed, and lock_take says so: the caller must then empty it without following a
  * pointer in it.
  *
- * States of the word (epoch << 23 | thread << 1 | contended), and who may change it:
+ * States of the word (epoch << 24 | thread << 1 | contended), and who may change it:
  *   0                  free          anybody, to held by himself
  *   held               one holder    the holder to free; a waiter to contended
  *   held, contended    one holder, perhaps sleepers in the kernel; the holder to free, waking one
  *   of an older epoch  as free, but its data is stale; anybody, to held
  *   of this thread, in lock_take: the same; nothing takes a lock twice
- * Thread ids have 22 bits (the kernel's PID_MAX_LIMIT), which leaves 9 for the epoch: enough to tell it from
- * those of the last 511 generations.
+ * Thread ids have 22 bits (the kernel's PID_MAX_LIMIT), one more tells the made-up ones of a process that may not
+ * ask for them, and 8 are left for the epoch: enough to tell it from those of the last 255 generations.
  *
  * Taking is an acquire, giving a release: what the lock guards is plain memory. */
 #ifndef CTXSTORE_LOCK_H

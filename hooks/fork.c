@@ -24,9 +24,9 @@ HOOK(pid_t, _Fork, (void)) {
     return child;
 }
 
-/* The child has a stack of its own, so this one may be a function. Sharing our memory without being one of our
- * threads, it is to us what a vfork child is. The last three arguments are there only when a flag asks for them:
- * they are passed on as they came. */
+/* The child has a stack of its own, so this one may be a function. Sharing our memory without being one of
+ * our threads, it is to us what a vfork child is. The last three arguments are there only when a flag asks
+ * for them: they are passed on as they came. */
 HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *argument, ...)) {
     va_list arguments;
     va_start(arguments, argument);

@@ -15,7 +15,8 @@ static struct gate *const gates[] = {
 };
 #undef HOOK_ROW
 
-/* The addresses of an object, from the headers at its base. Asking dl_iterate_phdr would ask a sanitizer's. */
+/* The addresses of an object, from the headers at its base. Asking dl_iterate_phdr would ask a sanitizer's.
+ */
 struct extent {
     uintptr_t low, high;
 };

@@ -1,6 +1,7 @@
-/* The functions of <string.h> that the shim uses, its own (H8): hidden, so that every call in here, also those that
- * the compiler makes of an assignment, stays in here. A sanitizer's runtime, or another preload, stands in front of
- * libc's: it would be called before it is ready, since our constructor is the first, and would watch our memory.
+/* The functions of <string.h> that the shim uses, its own (H8): hidden, so that every call in here, also
+ * those that the compiler makes of an assignment, stays in here. A sanitizer's runtime, or another preload,
+ * stands in front of libc's: it would be called before it is ready, since our constructor is the first, and
+ * would watch our memory.
  *
  * Short texts are what they see; only the searches run over a whole buffer, eight bytes at a time. */
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* Which libraries an image asks for. As in elf_image.c nothing is believed before it is checked: what makes no sense
- * is not there. */
+/* Which libraries an image asks for. As in elf_image.c nothing is believed before it is checked: what makes
+ * no sense is not there. */
 #include "elf_image.h"
 
 #include <elf.h>
@@ -39,11 +39,12 @@ static uint64_t offset_of(const struct image *image, uint64_t address) {
 static bool name_begins(const struct image *image, uint64_t offset, const char *prefix) {
     char name[NAME_ROOM];
     size_t length = strlen(prefix);
-    return length <= sizeof name && read_at(image->fd, name, length, offset) && memcmp(name, prefix, length) == 0;
+    return length <= sizeof name && read_at(image->fd, name, length, offset) &&
+           memcmp(name, prefix, length) == 0;
 }
 
 /* Two passes over the dynamic section: the names lie where one of its entries says. */
-static bool needs(const struct image *image, const ElfW(Phdr) *dynamic, const char *prefix) {
+static bool needs(const struct image *image, const ElfW(Phdr) * dynamic, const char *prefix) {
     uint64_t names = UINT64_MAX;
     for (int pass = 0; pass < 2; pass++)
         for (uint64_t i = 0; i < ENTRIES_AT_MOST && (i + 1) * sizeof(ElfW(Dyn)) <= dynamic->p_filesz; i++) {

@@ -1,5 +1,6 @@
 /* `ctxshim run`: becomes the program, with the library before it in LD_PRELOAD. Same pid, same descriptors,
- * signals and environment but for two variables (three, for an AddressSanitizer's program); the exit status is the program's. */
+ * signals and environment but for two variables (three, for an AddressSanitizer's program); the exit status
+ * is the program's. */
 #include "command.h"
 
 #include "loadable.h"

@@ -1,6 +1,6 @@
-/* H26: every allocation of the shim's failed in turn. `deny N PROGRAM…` runs the program and fails the Nth mmap that is
- * made from inside libctxshim.so ("N+": and all later ones), as the kernel would without memory. The last line on
- * stderr tells how many there were; the status is the program's. */
+/* H26: every allocation of the shim's failed in turn. `deny N PROGRAM…` runs the program and fails the Nth
+ * mmap that is made from inside libctxshim.so ("N+": and all later ones), as the kernel would without memory.
+ * The last line on stderr tells how many there were; the status is the program's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

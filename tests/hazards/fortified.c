@@ -1,5 +1,5 @@
-/* H18: fortified calls do what the plain ones do, and die as they do when a buffer is too small. Sizes come from the
- * command line, so that the compiler knows the buffers alone. */
+/* H18: fortified calls do what the plain ones do, and die as they do when a buffer is too small. Sizes come
+ * from the command line, so that the compiler knows the buffers alone. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>

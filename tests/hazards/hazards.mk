@@ -13,7 +13,8 @@ $(HAZARDS)/cases: tests/behaviour/cases.c $(HAZARD_CASES) tests/hazards/storm.c 
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fexceptions -Ishim -DBEHAVIOUR_PROGRAM -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread -lutil
 
-$(BUILD)/tests/test_hazards: tests/hazards/test_hazards.c $(HAZARD_CASES) $(PAIR) $(HAZARD_HEADERS)
+$(BUILD)/tests/test_hazards: tests/hazards/test_hazards.c $(HAZARD_CASES) tests/transparency/pair.c \
+		tests/transparency/pair.h $(HAZARD_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Ishim -Wno-unused-function -DBUILD='"$(BUILD)"' $(shell pkg-config --cflags glib-2.0) -o $@ \
 		$(filter %.c,$^) $(LDFLAGS) -pthread -lcriterion $(shell pkg-config --libs glib-2.0)

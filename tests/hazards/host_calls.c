@@ -1,4 +1,5 @@
-/* H12, H18, H20, H23, H29, H30: results, errno and bytes of every kind of call; environments that are changed or gone. */
+/* H12, H18, H20, H23, H29, H30: results, errno and bytes of every kind of call; environments that are changed
+ * or gone. */
 #include "storm.h"
 
 #include <err.h>

@@ -1,4 +1,5 @@
-/* H5, H6, H25, H28: every descriptor closed, numbers used again, numbers up to the last, and system calls by number. */
+/* H5, H6, H25, H28: every descriptor closed, numbers used again, numbers up to the last, and system calls by
+ * number. */
 #include "storm.h"
 
 #include <dirent.h>
@@ -51,7 +52,8 @@ HOST_CASE(H5, a_program_that_closes_every_descriptor) {
                                          close_by_directory, close_raw,      close_by_syscall};
     show_open("at the start");
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        int listener = listen_somewhere(), client = raw_connect(listener), server = accept(listener, NULL, NULL);
+        int listener = listen_somewhere(), client = raw_connect(listener),
+            server = accept(listener, NULL, NULL);
         int epoll = epoll_create1(0), event = eventfd(1, 0);
         watch(epoll, EPOLL_CTL_ADD, event, EPOLLIN);
         raw_write(client, "x");
@@ -290,7 +292,8 @@ HOST_CASE(H28, system_calls_by_number) {
     SHOW(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0));
     SHOW(syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 1, &soon, NULL, 0));
     SHOW(syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1));
-    SHOW(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 1, NULL, NULL, 0)); /* no bit: EINVAL, by the sixth */
+    SHOW(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, 1, NULL, NULL,
+                 0)); /* no bit: EINVAL, by the sixth */
     SHOW(syscall(SYS_epoll_pwait, epoll, &got, 1, 0, NULL, 8));
     SHOW(syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) > 0);
     SHOW(syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE, event, 4096L));

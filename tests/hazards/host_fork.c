@@ -240,10 +240,13 @@ CASE(H4, a_clone_that_shares_memory_changes_no_cell) {
 
 /* Prints what a program was handed; of LD_PRELOAD only whether anything is in it twice. */
 static char *const show_environment[] = {
-    "sh", "-c",
+    "sh",
+    "-c",
     "echo \"$0 $1 $# $KEPT\"; env | grep -cE '^(KEPT|OTHER)='; env | sed 's/=.*//' | sort | uniq -d; "
     "echo \"$LD_PRELOAD\" | tr ': ' '\\n\\n' | grep . | sort | uniq -d",
-    "zero", "one", NULL};
+    "zero",
+    "one",
+    NULL};
 
 static void in_child_do(void (*action)(char **environment), char **environment) {
     fflush(stdout);
@@ -309,9 +312,9 @@ static void by_popen(char **environment) {
     _exit(WEXITSTATUS(pclose(stream)));
 }
 
-static void (*const ways[])(char **) = {
-    by_execve,  by_execv,    by_execvp,      by_execvpe,      by_execl,  by_execlp, by_execle,
-    by_fexecve, by_execveat, by_posix_spawn, by_posix_spawnp, by_system, by_popen};
+static void (*const ways[])(char **) = {by_execve,       by_execv,  by_execvp,  by_execvpe,  by_execl,
+                                        by_execlp,       by_execle, by_fexecve, by_execveat, by_posix_spawn,
+                                        by_posix_spawnp, by_system, by_popen};
 
 HOST_CASE(H17, environments_and_arguments_reach_the_child_whole) {
     ctxshim_scope scope = ctxshim_push("executing");

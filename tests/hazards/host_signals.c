@@ -1,4 +1,5 @@
-/* H19, H22: signals that interrupt our own code, handlers that leave by a jump, and programs that live on faults. */
+/* H19, H22: signals that interrupt our own code, handlers that leave by a jump, and programs that live on
+ * faults. */
 #include "storm.h"
 
 #include <semaphore.h>
@@ -132,8 +133,8 @@ static void jump_out(int number) {
     siglongjmp(back, 1);
 }
 
-/* Out of the middle of anything, ours too. Only calls that allocate nothing and hold no lock: else the program
- * itself would be wrong. */
+/* Out of the middle of anything, ours too. Only calls that allocate nothing and hold no lock: else the
+ * program itself would be wrong. */
 HOST_CASE(H19, handlers_that_jump_out_of_hooks) {
     int ends[2], event = eventfd(0, EFD_NONBLOCK), epoll = epoll_create1(0);
     uint64_t value;

@@ -325,20 +325,22 @@ static void c_sigwait(void) {
     sigwait(&set, &number);
 }
 
-#define CALL(name) {#name, c_##name}
+#define CALL(name)                                                                                           \
+    { #name, c_##name }
 static const struct {
     const char *name;
     void (*call)(void);
-} calls[] = {CALL(read),          CALL(readv),       CALL(recv),         CALL(recvfrom),      CALL(recvmsg),
-             CALL(recvmmsg),      CALL(write),       CALL(writev),       CALL(send),          CALL(sendto),
-             CALL(sendmsg),       CALL(sendmmsg),    CALL(sendfile),     CALL(accept),        CALL(accept4),
-             CALL(connect),       CALL(epoll_wait),  CALL(epoll_pwait),  CALL(epoll_pwait2),  CALL(poll),
-             CALL(ppoll),         CALL(select),      CALL(pselect),      CALL(eventfd_read),  CALL(eventfd_write),
-             CALL(timerfd),       CALL(cond_wait),   CALL(cond_timedwait), CALL(cond_clockwait), CALL(cnd_wait),
-             CALL(cnd_timedwait), CALL(sem_wait),    CALL(sem_timedwait), CALL(sem_clockwait), CALL(open),
-             CALL(openat),        CALL(creat),       CALL(fcntl),        CALL(fgetc),         CALL(fwrite),
-             CALL(fprintf),       CALL(fputs),       CALL(fputc),        CALL(dprintf),       CALL(sleep),
-             CALL(pause),         CALL(system),      CALL(sigwait)};
+} calls[] = {
+    CALL(read),          CALL(readv),      CALL(recv),           CALL(recvfrom),       CALL(recvmsg),
+    CALL(recvmmsg),      CALL(write),      CALL(writev),         CALL(send),           CALL(sendto),
+    CALL(sendmsg),       CALL(sendmmsg),   CALL(sendfile),       CALL(accept),         CALL(accept4),
+    CALL(connect),       CALL(epoll_wait), CALL(epoll_pwait),    CALL(epoll_pwait2),   CALL(poll),
+    CALL(ppoll),         CALL(select),     CALL(pselect),        CALL(eventfd_read),   CALL(eventfd_write),
+    CALL(timerfd),       CALL(cond_wait),  CALL(cond_timedwait), CALL(cond_clockwait), CALL(cnd_wait),
+    CALL(cnd_timedwait), CALL(sem_wait),   CALL(sem_timedwait),  CALL(sem_clockwait),  CALL(open),
+    CALL(openat),        CALL(creat),      CALL(fcntl),          CALL(fgetc),          CALL(fwrite),
+    CALL(fprintf),       CALL(fputs),      CALL(fputc),          CALL(dprintf),        CALL(sleep),
+    CALL(pause),         CALL(system),     CALL(sigwait)};
 
 static int filled_pipe(int ends[2]) {
     REQUIRE(pipe(ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0);

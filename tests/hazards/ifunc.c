@@ -1,5 +1,5 @@
-/* H27: a function that is chosen while the program is being relocated, by a resolver that reads a file: hooks are
- * called before any constructor of ours. Linked with -z now. */
+/* H27: a function that is chosen while the program is being relocated, by a resolver that reads a file: hooks
+ * are called before any constructor of ours. Linked with -z now. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* H1, H2: an allocator that calls hooked functions under its own lock, from the first allocation on. */
 #include <fcntl.h>
-#include <pthread.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* H1: a library whose constructor runs before ours (-z initfirst, loaded after us) and uses everything there. */
+/* H1: a library whose constructor runs before ours (-z initfirst, loaded after us) and uses everything there.
+ */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -29,7 +30,8 @@ static int try_all(void) {
         return 1;
     if (read(fd, &value, 8) != 8 || value != 3 || read(fd, &value, 8) != -1)
         return 2;
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, two) != 0 || write(two[0], "x", 1) != 1 || read(two[1], &byte, 1) != 1)
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, two) != 0 || write(two[0], "x", 1) != 1 ||
+        read(two[1], &byte, 1) != 1)
         return 3;
     if (pthread_create(&thread, NULL, be_thread, &fd) != 0 || pthread_join(thread, NULL) != 0)
         return 4;
@@ -61,15 +63,15 @@ static int try_all(void) {
 }
 
 __attribute__((constructor)) static void early(void) {
-    static const char *const texts[] = {"all right", "epoll", "eventfd", "socketpair", "thread",
-                                        "its eventfd", "fork", "vfork", "stdio"};
+    static const char *const texts[] = {"all right",   "epoll", "eventfd", "socketpair", "thread",
+                                        "its eventfd", "fork",  "vfork",   "stdio"};
     said = texts[try_all()];
 }
 
 /* Before us or not, it says the same at the end. */
 __attribute__((destructor)) static void late(void) {
-    static const char *const texts[] = {"all right", "epoll", "eventfd", "socketpair", "thread",
-                                        "its eventfd", "fork", "vfork", "stdio"};
+    static const char *const texts[] = {"all right",   "epoll", "eventfd", "socketpair", "thread",
+                                        "its eventfd", "fork",  "vfork",   "stdio"};
     printf("early: %s, late: %s\n", said, texts[try_all()]);
     fflush(stdout);
 }

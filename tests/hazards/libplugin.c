@@ -1,4 +1,5 @@
-/* H10, H11, H13: a plugin that is opened and closed again and again, and uses hooks while it comes and goes. */
+/* H10, H11, H13: a plugin that is opened and closed again and again, and uses hooks while it comes and goes.
+ */
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

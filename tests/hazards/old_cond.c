@@ -1,5 +1,5 @@
-/* H7: a program that was linked against the condition variables of glibc before 2.3.2. Their functions go by the same
- * names, and another layout. */
+/* H7: a program that was linked against the condition variables of glibc before 2.3.2. Their functions go by
+ * the same names, and another layout. */
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* H8: a program for the sanitizers: threads, descriptors and memory, nothing wrong in it; with an argument, one fault
- * that each of them reports. */
+/* H8: a program for the sanitizers: threads, descriptors and memory, nothing wrong in it; with an argument,
+ * one fault that each of them reports. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-// H15: exceptions through callbacks of libc and out of threads' depths, 10,000 of them, with hooks in between.
+// H15: exceptions through callbacks of libc and out of threads' depths, 10,000 of them, with hooks in
+// between.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -14,7 +15,9 @@
 
 struct Event {
     int fd = eventfd(1, EFD_NONBLOCK);
-    ~Event() { close(fd); }
+    ~Event() {
+        close(fd);
+    }
 };
 
 static long deep(int depth) {
@@ -25,7 +28,9 @@ static long deep(int depth) {
     return deep(depth - 1) + 1;
 }
 
-static int compare(const void *, const void *) { return static_cast<int>(deep(3)); }
+static int compare(const void *, const void *) {
+    return static_cast<int>(deep(3));
+}
 
 static int throw_all(int count) {
     int caught = 0;
@@ -62,7 +67,8 @@ int main() {
         thread.join();
     for (int one : caught)
         std::printf("thread: %d\n", one);
-    for (const char *symbol : {"_Unwind_RaiseException", "_Unwind_Resume", "_Unwind_Backtrace", "__cxa_throw"})
+    for (const char *symbol :
+         {"_Unwind_RaiseException", "_Unwind_Resume", "_Unwind_Backtrace", "__cxa_throw"})
         std::printf("%s: %s\n", symbol, home_of(symbol));
     // What no handler catches ends a process as ever.
     std::fflush(stdout);

@@ -46,13 +46,23 @@ void pair_free(struct outcome *outcome) {
     g_free(outcome->err);
 }
 
+/* Says where two texts part. */
+static void expect_text(const char *what, const char *options, const char *is, const char *was) {
+    size_t line = 1, begin = 0, at = 0;
+    for (; is[at] != '\0' && is[at] == was[at]; at++)
+        if (is[at] == '\n') {
+            line++;
+            begin = at + 1;
+        }
+    cr_expect(is[at] == was[at], "options '%s': %s: from line %zu on it is\n%.500s\nand was\n%.500s", options,
+              what, line, is + begin, was + begin);
+}
+
 static void expect_equal(const char *options, const struct outcome *plain, const struct outcome *shimmed) {
     bool killed = WIFSIGNALED(shimmed->status) && WTERMSIG(shimmed->status) == SIGKILL;
     cr_expect(!killed, "options '%s': not done after %d seconds", options, PAIR_SECONDS);
-    cr_expect_str_eq(shimmed->out, plain->out, "options '%s': stdout is\n%s\nand was\n%s", options,
-                     shimmed->out, plain->out);
-    cr_expect_str_eq(shimmed->err, plain->err, "options '%s': stderr is\n%s\nand was\n%s", options,
-                     shimmed->err, plain->err);
+    expect_text("stdout", options, shimmed->out, plain->out);
+    expect_text("stderr", options, shimmed->err, plain->err);
     cr_expect_eq(shimmed->status, plain->status, "options '%s': status %d, was %d\n%s", options,
                  shimmed->status, plain->status, shimmed->err);
 }
