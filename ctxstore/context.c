@@ -7,14 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* Lives beside its node, and goes with it. A root's names form a list, newest first: a reader may
- * still be at an older one, so they all stay until the node goes. */
-struct context_name {
-    struct context_name *older;
-    size_t length;
-    char text[];
-};
-
 static struct slab nodes = SLAB(sizeof(struct context));
 static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
@@ -23,7 +15,6 @@ static _Atomic uint64_t serials = 1;
 enum { SERIAL_RANGE = 1 << 16 };
 
 static void node_give(struct context *node) {
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
     if (node->kind == CONTEXT_VALUE)
         slab_cache_give(&local.value_contexts, &value_nodes, node);
     else
@@ -56,9 +47,11 @@ static struct context *node_new(struct context *parent, enum context_kind kind, 
     node->site = 0;
     node->kind = kind;
     node->scoped = 0;
+    node->block = 0;
     node->owns_values = 0;
     node->long_name = 0;
-    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    node->lent = 0;
+    atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
     atomic_store_explicit(&node->serial, next_serial(), memory_order_release);
     return node;
@@ -179,6 +172,7 @@ static void context_drop_to(struct context *context, struct context **dead) {
 
 /* What a node has beside its parent. */
 static void context_strip(struct context *context, struct context **dead) {
+    context_unname(context);
     if (context->owns_values)
         values_release(context->values);
     if (context->kind == CONTEXT_ROOT)
@@ -224,9 +218,25 @@ bool context_is(const struct context *context, uint64_t serial) {
     return atomic_load_explicit(&context->serial, memory_order_acquire) == serial;
 }
 
-int context_rename(struct context *context, const char *text) {
+static struct context *root_of(const struct context *context) {
     while (context != NULL && context->kind != CONTEXT_ROOT)
         context = context->parent;
+    return (struct context *)(uintptr_t)context;
+}
+
+void context_end(struct context *context) {
+    struct context *root = root_of(context);
+    if (root != NULL)
+        context_mark(root, CONTEXT_OVER);
+}
+
+bool context_over(const struct context *context) {
+    const struct context *root = root_of(context);
+    return root != NULL && atomic_load_explicit(&root->marks, memory_order_relaxed) & CONTEXT_OVER;
+}
+
+int context_rename(struct context *context, const char *text) {
+    context = root_of(context);
     if (context == NULL)
         return ENOENT;
     struct context_name *name = name_new(text, strlen(text));

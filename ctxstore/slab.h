@@ -24,6 +24,11 @@ struct slab {
 #define SLAB(object_size)                                                                                    \
     { .size = (object_size) }
 
+/* How much is asked of the kernel at once, in bytes but never less than one object; and by a thread's cache
+ * of its slab, in objects. Tests ask for little, to have every allocation fail in turn. */
+extern size_t slab_chunk;
+extern unsigned slab_refill;
+
 /* One object, or NULL without memory. A fresh one is zero; a used one is as it was left. */
 void *slab_take(struct slab *slab);
 void slab_give(struct slab *slab, void *object);

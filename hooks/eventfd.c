@@ -15,7 +15,7 @@ HOOK(int, eventfd_read, (int fd, eventfd_t *value)) {
 }
 
 HOOK(int, eventfd_write, (int fd, eventfd_t value)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, (struct outgoing){0}, HERE);
     int result = REAL(eventfd_write)(fd, value);
     rules_write_end(&passage, result == 0 ? (long)sizeof value : result, sizeof value, &value);
     return result;

@@ -93,7 +93,7 @@ static bool dprint_annotated(int fd, int flag, const char *format, va_list argum
 }
 
 static int dprint(int fd, int flag, const char *format, va_list arguments, struct here here) {
-    struct passage passage = rules_write_begin(fd, here);
+    struct passage passage = rules_write_begin(fd, (struct outgoing){0}, here);
     int result;
     if (!annotate_wants(fd) || !dprint_annotated(fd, flag, format, arguments, &result))
         result = flag == FORMAT_PLAIN ? REAL(vdprintf)(fd, format, arguments)

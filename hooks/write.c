@@ -3,23 +3,7 @@
 #include "../ctxstore/kernel.h"
 #include "../shim/annotate.h"
 #include "hook.h"
-
-#include <limits.h>
-
-/* How much a vector asks to move. The array is the kernel's to check first, so it is only looked at
- * when the call has succeeded. */
-static size_t vector_size(const struct iovec *buffers, size_t count, long result) {
-    size_t size = 0;
-    for (size_t i = 0; result > 0 && i < count && i < IOV_MAX; i++)
-        size += buffers[i].iov_len;
-    return size;
-}
-
-/* An eventfd's eight bytes, when the first buffer has them all. */
-static const void *vector_first(const struct iovec *buffers, long result) {
-    return result == (long)sizeof(uint64_t) && buffers[0].iov_len == sizeof(uint64_t) ? buffers[0].iov_base
-                                                                                      : NULL;
-}
+#include "vector.h"
 
 /* --- the real calls, as an annotated one makes them ---------------------------------------------------- */
 
@@ -53,7 +37,7 @@ static ssize_t go_sendmsg(const struct annotate_call *call, const struct iovec *
 /* --- the hooks ----------------------------------------------------------------------------------------- */
 
 HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
     struct annotate_call call = {.go = go_write, .fd = fd};
     ssize_t result =
         annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size)) : REAL(write)(fd, buffer, size);
@@ -62,7 +46,8 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
 }
 
 HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage =
+        rules_write_begin(fd, (struct outgoing){.vector = count > 0 ? buffers : NULL}, HERE);
     struct annotate_call call = {.go = go_writev, .fd = fd, .vector = true};
     ssize_t result =
         annotate_wants(fd) ? annotate_write(&call, buffers, count) : REAL(writev)(fd, buffers, count);
@@ -73,7 +58,7 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
 }
 
 HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
     struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
                                         : REAL(send)(fd, buffer, size, flags);
@@ -84,7 +69,7 @@ HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
 HOOK(ssize_t, sendto,
      (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
       socklen_t address_size)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
     struct annotate_call call = {
         .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
@@ -104,7 +89,7 @@ static ssize_t annotated_message(int fd, const struct msghdr *message, int flags
 }
 
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, (struct outgoing){.message = message}, HERE);
     ssize_t result =
         annotate_wants(fd) ? annotated_message(fd, message, flags) : REAL(sendmsg)(fd, message, flags);
     if (passage.file != NULL)
@@ -114,7 +99,7 @@ HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
 }
 
 HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags)) {
-    struct passage passage = rules_write_begin(fd, HERE);
+    struct passage passage = rules_write_begin(fd, NO_BUFFER, HERE);
     int result = REAL(sendmmsg)(fd, messages, count, flags);
     rules_write_end(&passage, result, count, NULL);
     return result;
@@ -127,7 +112,7 @@ static size_t sent_of(ssize_t result, size_t size) {
 }
 
 HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size)) {
-    struct passage passage = rules_write_begin(to, HERE);
+    struct passage passage = rules_write_begin(to, NO_BUFFER, HERE);
     annotate_ends(to);
     ssize_t result = REAL(sendfile)(to, from, offset, size);
     rules_write_end(&passage, result, sent_of(result, size), NULL);
@@ -135,7 +120,7 @@ HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size)) {
 }
 
 HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size)) {
-    struct passage passage = rules_write_begin(to, HERE);
+    struct passage passage = rules_write_begin(to, NO_BUFFER, HERE);
     annotate_ends(to);
     ssize_t result = REAL(sendfile64)(to, from, offset, size);
     rules_write_end(&passage, result, sent_of(result, size), NULL);

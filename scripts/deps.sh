@@ -33,9 +33,10 @@ readelf binutils
 unshare util-linux
 ps procps
 strace strace
+gcore gdb
 '
 # Packages that are no program.
-libraries='libc6-dev libglib2.0-dev libcriterion-dev'
+libraries='libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
 
 peer_programs='
 python3 python3

@@ -59,8 +59,19 @@ struct open_file *file_at_far(int fd) {
     return slot != NULL ? atomic_load_explicit(slot, memory_order_acquire) : NULL;
 }
 
+/* Nobody will ask or be answered on it any more. */
+static void connection_ends(struct cell *cell) {
+    struct context *context = cell_copy(cell, cell_generation(cell));
+    context_end(context);
+    context_release(context);
+}
+
 static void file_free(struct open_file *file) {
     interest_forget_file(file);
+    if (file_kind(file) == FILE_CONNECTION) {
+        connection_ends(&file->cell);
+        connection_ends(&file->root);
+    }
     cell_end(&file->cell);
     cell_end(&file->root);
     if (file_kind(file) == FILE_EVENTFD && file->mailbox != NULL)
@@ -102,6 +113,7 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     cell_begin(&file->cell);
     cell_begin(&file->root);
     file->kind = (uint8_t)kind;
+    file->fd = fd;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
     file->mailbox = NULL;
     file->set = NULL;

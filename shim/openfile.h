@@ -52,6 +52,7 @@ struct open_file {
     _Atomic uint32_t descriptors;
     _Atomic uint8_t kind; /* enum file_kind */
     _Atomic uint16_t flags;
+    int fd;                     /* the first descriptor that named it */
     uint32_t forks;             /* process_forks when it was made */
     _Atomic uint32_t requests;  /* number of the latest */
     _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */

@@ -1,4 +1,4 @@
-/* What bytes that go out say: F3, F8, E4, E5.
+/* What bytes that go out say: F3, F8, E4, E5, E10.
  *
  * F3  A write to an eventfd leaves (context, count) in its mailbox: reserved before the call, since a
  *     reader may see its effect before it returns, and settled with what was really added.
@@ -8,7 +8,9 @@
  *     exact evidence gave to another one, it may be a deferred answer, or a publish to a client that
  *     happens to have asked: which of the two a connection does is learnt, and until then the write is
  *     the connection's and the rest of the frame ambiguous.
- * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence. */
+ * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence.
+ * E10 Bytes that were read as a request's, and are sent to a server from where they lie, are its work
+ *     (forward.h). That is the strongest evidence there is but for a scope. */
 #include "rules.h"
 
 #include <errno.h>
@@ -22,7 +24,8 @@ enum { PUBLISHED = 3 };
 /* Where evidence is weak, a connection or a continuation that is touched is better. */
 static bool frame_is_weak(struct thread *thread) {
     const struct frame *frame = frame_top(thread);
-    return frame == NULL || frame->tentative || frame->mixed || frame->evidence <= EVIDENCE_PENDING;
+    return frame == NULL || frame->tentative || frame->mixed ||
+           frame->provenance.evidence <= EVIDENCE_PENDING;
 }
 
 /* This request, or what was current. Consumes the reference. */
@@ -38,6 +41,7 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     rules_contradicted(thread);
+    passage->passing = true;
     if (file_has(file, FILE_DEFERS))
         return request;
     passage->foreign = true;
@@ -55,14 +59,27 @@ static void answered_itself(struct open_file *file) {
         file_mark(file, FILE_PUBLISHES, true);
 }
 
+/* Outside any frame of a loop: whose work came before, nobody saw. Consumes the reference. */
+static struct context *respond_outside(struct thread *thread, struct passage *passage,
+                                       struct context *request) {
+    passage->passing = rules_runs_loop(thread);
+    return rules_answered_outside(thread, passage->file) ? doubt(thread, request) : request;
+}
+
+/* In a frame that has nothing against it. Consumes the reference. */
+static struct context *respond(struct passage *passage, struct context *request) {
+    answered_itself(passage->file);
+    return request;
+}
+
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
     bool surely = context_descends_surely(thread->flow.current, request);
-    bool same_doubt = frame != NULL && frame->evidence == EVIDENCE_RESPONSE &&
-                      context_descends(thread->flow.current, request);
+    bool likely = context_descends(thread->flow.current, request);
+    bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
     if (request == NULL || surely || same_doubt) {
         context_release(request);
         passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
@@ -70,14 +87,28 @@ static struct context *response_context(struct thread *thread, struct passage *p
             answered_itself(file);
         return NULL;
     }
-    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED) /* whose work came before, nobody saw */
-        return rules_answered_outside(thread, file) ? doubt(thread, request) : request;
-    bool weak = frame->tentative || frame->evidence <= EVIDENCE_PENDING;
-    bool unsettled = frame->mixed && frame->evidence == EVIDENCE_EVENT && frame->polls == 0;
-    if (!weak && !(unsettled && frame_reported(frame, file)))
-        return respond_elsewhere(thread, passage, request);
-    answered_itself(file);
-    return request;
+    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED)
+        return respond_outside(thread, passage, request);
+    bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
+    bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
+    passage->passing = weak || frame->queued;
+    if (weak || likely || (unsettled && !frame->later && frame_reported(frame, file)))
+        return respond(passage, request);
+    return respond_elsewhere(thread, passage, request);
+}
+
+/* More of an answer, after which its frame was in doubt again. */
+static struct context *answer_context(struct thread *thread, struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence != EVIDENCE_RESPONSE)
+        return NULL;
+    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    passage->passing = context_descends(thread->flow.current, request) &&
+                       !context_descends_surely(thread->flow.current, request);
+    if (passage->passing)
+        return request;
+    context_release(request);
+    return NULL;
 }
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
@@ -91,16 +122,34 @@ static struct context *continuation_context(struct thread *thread, const struct 
     return owner;
 }
 
-static void write_adopt(struct thread *thread, struct passage *passage) {
+/* E10. Returns what is to be adopted (a reference), or NULL. */
+static struct context *forwarded_context(struct thread *thread, const struct outgoing *outgoing) {
+    bool doubtful;
+    struct context *request = forward_find(thread, outgoing, &doubtful);
+    return doubtful ? doubt(thread, request) : request;
+}
+
+/* What a write says of whose it is, strongest first: a new reference, or NULL. */
+static struct context *write_context(struct thread *thread, struct passage *passage,
+                                     const struct outgoing *outgoing, enum evidence *evidence) {
     struct open_file *file = passage->file;
-    struct context *context = NULL;
-    enum evidence evidence = EVIDENCE_PENDING;
-    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING)) {
-        context = response_context(thread, passage);
-        evidence = EVIDENCE_RESPONSE;
-    } else if (file_has(file, FILE_UNFINISHED)) {
-        context = continuation_context(thread, passage);
-    }
+    *evidence = EVIDENCE_RESPONSE;
+    if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING))
+        return response_context(thread, passage);
+    struct context *answer = file_kind(file) == FILE_CONNECTION ? answer_context(thread, passage) : NULL;
+    if (answer != NULL)
+        return answer;
+    *evidence = EVIDENCE_BYTES;
+    struct context *owner = file_kind(file) == FILE_OUTBOUND ? forwarded_context(thread, outgoing) : NULL;
+    if (owner != NULL)
+        return owner;
+    *evidence = EVIDENCE_PENDING;
+    return file_has(file, FILE_UNFINISHED) ? continuation_context(thread, passage) : NULL;
+}
+
+static void write_adopt(struct thread *thread, struct passage *passage, const struct outgoing *outgoing) {
+    enum evidence evidence;
+    struct context *context = write_context(thread, passage, outgoing, &evidence);
     if (context == NULL || frame_explicit(thread)) {
         context_release(context);
         return;
@@ -162,7 +211,7 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-struct passage rules_write_open(struct open_file *file, struct here here) {
+struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
         file_kind(file) != FILE_EVENTFD)
@@ -173,19 +222,23 @@ struct passage rules_write_open(struct open_file *file, struct here here) {
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
-        write_adopt(thread, &passage);
+        write_adopt(thread, &passage, &outgoing);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    if (file_kind(file) != FILE_CONNECTION)
+        frame_hands_on(thread);
     thread_leave();
     return passage;
 }
 
-static void write_socket(const struct passage *passage, long result, size_t asked) {
+static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
+    if (passage->passing)
+        frame_passes(thread, passage->here);
 }
 
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {
@@ -195,6 +248,6 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
     if (file_kind(passage->file) == FILE_EVENTFD)
         write_eventfd(thread, passage, result, first);
     else if (passage_alive(passage))
-        write_socket(passage, result, asked);
+        write_socket(thread, passage, result, asked);
     thread_leave();
 }

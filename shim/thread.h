@@ -9,26 +9,22 @@
 
 #include "../ctxstore/flow.h"
 #include "process.h"
+#include "provenance.h"
 
 struct open_file;
 
-/* Why a frame's context is what it is, weakest first. */
-enum evidence {
-    EVIDENCE_NONE,     /* nothing is known: the loop's base */
-    EVIDENCE_START,    /* F1: inherited when the thread was started */
-    EVIDENCE_PENDING,  /* F8: a write that goes on with what this descriptor's owner began */
-    EVIDENCE_EVENT,    /* the event that opened the frame */
-    EVIDENCE_READ,     /* bytes that were read */
-    EVIDENCE_RESPONSE, /* E4: a write to a connection that waits for its answer */
-};
-
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
-    const struct open_file *epoll;
+    const struct open_file *epoll; /* NULL: around poll or select */
     uint32_t generation;
     const void *site;
     uint32_t contradictions;
     bool exact;
+    bool many;       /* it has waited for several connections at once */
+    uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
+    uint64_t
+        deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
+    bool timed;   /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -43,13 +39,19 @@ struct frame {
     struct loop *loop;      /* NULL: none */
     struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
-    uint64_t wait_serial; /* names the wait: files that it reported carry it */
-    enum evidence evidence;
-    uint16_t open_scopes; /* of `before`, when it was opened */
-    uint16_t polls;       /* zero-timeout waits since (E2) */
-    bool comparable;      /* on the thread's own stack: addresses mean depth */
-    bool tentative;       /* E5: may drain a queue; what is touched is better evidence */
-    bool mixed;           /* its events had several contexts */
+    uint64_t wait_serial;         /* names the wait: files that it reported carry it */
+    struct provenance provenance; /* of its latest adoption */
+    uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
+    uint16_t polls;               /* zero-timeout waits since (E2) */
+    bool comparable;              /* on the thread's own stack: addresses mean depth */
+    bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
+    bool mixed;                   /* its events had several contexts */
+    bool lone;                    /* of a poll or select that reported one descriptor */
+    bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
+    bool handed_on;               /* the callback has left its work with a carrier */
+    uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
+    uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -64,7 +66,10 @@ struct reservation {
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
-    void *free_link; /* the slab's, while free */
+    void *free_link;     /* the slab's, while free */
+    struct thread *next; /* of all records that there ever were (census.h); constant */
+    bool listed;         /* it has its place there */
+    _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
@@ -76,14 +81,19 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;            /* counts waits, to name them */
-    bool left_frame;           /* work of the last wait goes on at a shallower depth than its frame */
-    struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    uint64_t waits;         /* counts waits, to name them */
+    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uintptr_t left_at;
+    struct loop *ran_out;                      /* E3: whose last wait ran out */
+    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
-    struct thread *newer, *older; /* the list of all threads */
-    bool managed;                 /* its end will be seen */
+    bool managed; /* its end will be seen */
 };
+
+/* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
+extern _Atomic(struct thread *) thread_records;
 
 extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */

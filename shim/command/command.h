@@ -18,6 +18,7 @@ enum exit_status {
 /* The verbs. argv[0] is the verb itself; each returns the exit status. */
 int command_run(int argc, char **argv);
 int command_hooks(int argc, char **argv);
+int command_ps(int argc, char **argv);
 
 /* One line on stderr: "ctxshim: SUBJECT: MESSAGE". A control character in either is written as '?', so that
  * it stays one line. */

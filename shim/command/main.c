@@ -14,12 +14,14 @@ static const struct verb {
     int (*main)(int argc, char **argv);
 } verbs[] = {
     {"run", command_run},
+    {"ps", command_ps},
     {"hooks", command_hooks},
 };
 
 static const char help[] =
     "Usage:\n"
     "  ctxshim run [OPTIONS] [--] PROGRAM [ARG...]\n"
+    "  ctxshim ps [OPTIONS] PID|CORE\n"
     "  ctxshim hooks [--names]\n"
     "  ctxshim --help | --version\n"
     "\n"
@@ -28,6 +30,7 @@ static const char help[] =
     "\n"
     "Commands:\n"
     "  run     start a program under the shim; \"ctxshim run --help\" lists the options\n"
+    "  ps      which context each thread of a process works in, seen from outside\n"
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"
@@ -35,6 +38,8 @@ static const char help[] =
     "      each line that the server logs begins with its request: [conn#3 req#2]\n"
     "  ctxshim run --annotate='*.log' ./server\n"
     "      the same for the log files that it appends to\n"
+    "  ctxshim ps 4711\n"
+    "      what each thread of process 4711 works for, without stopping it\n"
     "  ctxshim hooks | grep epoll\n"
     "      what is seen of event loops\n";
 

@@ -1,0 +1,239 @@
+/* `ctxshim ps`: which context each thread of a process works in, seen from outside. */
+#include "command.h"
+
+#include "snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ps_options {
+    gboolean json, help;
+    double watch; /* seconds; 0: once */
+};
+
+static const char summary[] =
+    "Lists the threads of a process that runs under the shim: which logical operations each\n"
+    "works in, what told so, and since when. The process is not stopped and notices nothing;\n"
+    "it may hang, or be a core file.";
+
+static const char description[] =
+    "Columns:\n"
+    "  TID      the thread\n"
+    "  NAME     its name\n"
+    "  SINCE    how long ago it took this work up\n"
+    "  BY       what told whose work it is (event, read, response, ...), over what descriptor, and\n"
+    "           which other thread handed it over\n"
+    "  CONTEXT  the operations, outermost first; - when there are none. A ? says that it is not\n"
+    "           for sure. (not seen): a thread without libc, or one too busy to be read whole\n"
+    "\n"
+    "Examples:\n"
+    "  ctxshim ps 4711\n"
+    "  ctxshim ps --watch=1 4711\n"
+    "  ctxshim ps --json core.4711\n";
+
+/* Nothing that a client put into a name may reach a terminal as it is. To be freed. */
+static char *printable(const char *text) {
+    GString *result = g_string_new(NULL);
+    char *valid = g_utf8_make_valid(text, -1);
+    for (const char *at = valid; *at != '\0'; at = g_utf8_next_char(at)) {
+        gunichar character = g_utf8_get_char(at);
+        if (g_unichar_isprint(character))
+            g_string_append_unichar(result, character);
+        else
+            g_string_append_printf(result, "\\u%04x", character);
+    }
+    g_free(valid);
+    return g_string_free(result, FALSE);
+}
+
+static bool works(const struct sight *sight) {
+    return sight->stack != NULL && *sight->stack != '\0';
+}
+
+/* How long ago, in seconds; negative: not known. */
+static double age_of(const struct sight *sight, uint64_t now) {
+    if (sight->since == 0 || now == 0)
+        return -1;
+    return now > sight->since ? (double)(now - sight->since) / 1e9 : 0;
+}
+
+/* --- for people ---------------------------------------------------------------------------------------- */
+
+static char *age_text(double age) {
+    if (age < 0)
+        return g_strdup("-");
+    if (age < 60)
+        return g_strdup_printf("%.2fs", age);
+    return age < 3600 ? g_strdup_printf("%dm%02ds", (int)age / 60, (int)age % 60)
+                      : g_strdup_printf("%dh%02dm", (int)(age / 3600), (int)(age / 60) % 60);
+}
+
+static char *by_text(const struct sight *sight) {
+    if (sight->evidence == NULL || !works(sight))
+        return g_strdup("-");
+    GString *text = g_string_new(sight->evidence);
+    if (sight->carrier != NULL)
+        g_string_append_printf(text, " %s %d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(text, " from %d", sight->from);
+    return g_string_free(text, FALSE);
+}
+
+static void print_table(const GArray *sights, uint64_t now) {
+    printf("%8s  %-16s %8s  %-30s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
+    for (guint i = 0; i < sights->len; i++) {
+        const struct sight *sight = &g_array_index(sights, struct sight, i);
+        char *shown = printable(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
+        char *name = printable(sight->name), *by = by_text(sight);
+        char *age = age_text(works(sight) ? age_of(sight, now) : -1);
+        printf("%8d  %-16s %8s  %-30s  %s\n", sight->tid, name, age, by, shown);
+        g_free(age);
+        g_free(by);
+        g_free(name);
+        g_free(shown);
+    }
+}
+
+/* --- for programs -------------------------------------------------------------------------------------- */
+
+static void json_string(GString *json, const char *text) {
+    char *valid = g_utf8_make_valid(text, -1);
+    g_string_append_c(json, '"');
+    for (const char *at = valid; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\')
+            g_string_append_printf(json, "\\%c", *at);
+        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            g_string_append_printf(json, "\\u%04x", (unsigned char)*at);
+        else
+            g_string_append_c(json, *at);
+    }
+    g_string_append_c(json, '"');
+    g_free(valid);
+}
+
+static void json_thread(GString *json, const struct sight *sight, uint64_t now) {
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
+    g_string_append_printf(json, "{\"tid\":%d,\"name\":", sight->tid);
+    json_string(json, sight->name);
+    g_string_append(json, ",\"context\":");
+    if (sight->stack != NULL)
+        json_string(json, sight->stack);
+    else
+        g_string_append(json, "null");
+    g_string_append_printf(json, ",\"ambiguous\":%s", sight->doubtful ? "true" : "false");
+    if (sight->evidence != NULL)
+        g_string_append_printf(json, ",\"evidence\":\"%s\"", sight->evidence);
+    if (sight->carrier != NULL)
+        g_string_append_printf(json, ",\"carrier\":\"%s\",\"fd\":%d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(json, ",\"from\":%d", sight->from);
+    if (age_of(sight, now) >= 0)
+        g_string_append_printf(json, ",\"seconds\":%s",
+                               g_ascii_formatd(number, sizeof number, "%.3f", age_of(sight, now)));
+    g_string_append_c(json, '}');
+}
+
+/* One line for each look, so that a watcher can read line by line. */
+static void print_json(const GArray *sights, const char *subject, uint64_t now) {
+    GString *json = g_string_new("{\"process\":");
+    json_string(json, subject);
+    g_string_append(json, ",\"threads\":[");
+    for (guint i = 0; i < sights->len; i++) {
+        g_string_append(json, i > 0 ? "," : "");
+        json_thread(json, &g_array_index(sights, struct sight, i), now);
+    }
+    puts(g_string_append(json, "]}")->str);
+    g_string_free(json, TRUE);
+}
+
+/* --- the command --------------------------------------------------------------------------------------- */
+
+static int refuse(const char *subject, GError *error) {
+    command_complain(subject, "%s", error->message);
+    g_error_free(error);
+    return EXIT_REFUSED;
+}
+
+/* A number is a pid, anything else a core file. */
+static struct target *target_open(const char *subject, GError **error) {
+    guint64 pid;
+    if (g_ascii_string_to_unsigned(subject, 10, 1, G_MAXINT, &pid, NULL))
+        return target_process((int)pid, error);
+    return target_core(subject, error);
+}
+
+static int show(const char *subject, const struct ps_options *options) {
+    GError *error = NULL;
+    struct target *target = target_open(subject, &error);
+    if (target == NULL)
+        return refuse(subject, error);
+    struct census *census = snapshot_find(target, &error);
+    if (census == NULL) {
+        target_free(target);
+        return refuse(subject, error);
+    }
+    do {
+        GArray *sights = snapshot_take(target, census);
+        bool ended = sights->len == 0;
+        if (options->watch > 0 && !options->json && isatty(STDOUT_FILENO))
+            fputs("\033[H\033[J", stdout);
+        if (!ended && options->json)
+            print_json(sights, subject, target_clock(target));
+        else if (!ended)
+            print_table(sights, target_clock(target));
+        g_array_unref(sights);
+        if (ended || command_output_done(0) != 0 || options->watch <= 0)
+            break;
+        g_usleep((gulong)(options->watch * G_USEC_PER_SEC));
+    } while (true);
+    g_free(census);
+    target_free(target);
+    return command_output_done(0);
+}
+
+/* --watch alone is once a second. */
+static gboolean take_watch(const char *option, const char *value, gpointer data, GError **error) {
+    struct ps_options *options = data;
+    char *end = NULL;
+    (void)option;
+    options->watch = value != NULL ? g_ascii_strtod(value, &end) : 1;
+    if (value == NULL || (*end == '\0' && options->watch >= 0.01 && options->watch <= 86400))
+        return TRUE;
+    g_set_error(error, target_error(), 0, "--watch takes seconds, from 0.01 to 86400, and not %s", value);
+    return FALSE;
+}
+
+int command_ps(int argc, char **argv) {
+    struct ps_options options = {0};
+    const GOptionEntry entries[] = {
+        {"watch", 'w', G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
+         (__extension__(gpointer) take_watch), "look again every SECONDS (1), until the process ends",
+         "SECONDS"},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &options.json, "one JSON object a look, on one line", NULL},
+        {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "print this", NULL},
+        G_OPTION_ENTRY_NULL};
+    GError *error = NULL;
+    GOptionContext *context = g_option_context_new("PID|CORE");
+    GOptionGroup *group = g_option_group_new("ps", "Options:", "Options", &options, NULL);
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
+    g_option_context_set_help_enabled(context, FALSE);
+    g_option_context_set_summary(context, summary);
+    g_option_context_set_description(context, description);
+    bool understood = g_option_context_parse(context, &argc, &argv, &error);
+    char *help = g_option_context_get_help(context, TRUE, NULL);
+    g_option_context_free(context);
+    int status = EXIT_REFUSED;
+    if (!understood)
+        status = refuse("ps", error);
+    else if (options.help)
+        status = command_output_done(fputs(help, stdout) < 0 ? EXIT_OUTPUT : 0);
+    else if (argc != 2)
+        command_complain("ps", "it takes one process id or core file; \"ctxshim ps --help\" says more");
+    else
+        status = show(argv[1], &options);
+    g_free(help);
+    return status;
+}
