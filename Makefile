@@ -11,13 +11,15 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only transparency hazards bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
 
 help:
 	@echo 'make           build $(BUILD)/libctxshim.so and $(BUILD)/ctxshim'
 	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
 	@echo 'make test      all tests'
+	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
+	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
@@ -62,6 +64,15 @@ test: deps
 	$(MAKE) test-only
 test-only: $(TESTS_READY)
 	scripts/run-tests.sh $(TEST_BINARIES)
+
+transparency: deps
+	scripts/deps.sh transparency
+	$(MAKE) all
+	tests/transparency/suites.py --library $(BUILD)/libctxshim.so
+
+hazards: deps
+	$(MAKE) $(TESTS_READY)
+	HAZARDS_THOROUGH=1 LIMIT=3600 scripts/run-tests.sh $(BUILD)/tests/test_hazards
 
 deps:
 	scripts/deps.sh

@@ -2,6 +2,7 @@
 # deps.sh: installs, from Debian's packages, what building, tests, demo, bench and lint miss. As root or with
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
 # deps.sh peers: instead, the runtimes that make bench-store compares the store with.
+# deps.sh transparency: instead, the heavy programs that tests work with when they are there.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
 # installed without being started: we start our own, on ports of our own.
@@ -33,10 +34,18 @@ readelf binutils
 unshare util-linux
 ps procps
 strace strace
+stress-ng stress-ng
+java default-jdk-headless
+javac default-jdk-headless
 gcore gdb
 '
 # Packages that are no program.
-libraries='libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
+libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
+
+transparency_programs='
+java default-jdk-headless
+javac default-jdk-headless
+'
 
 peer_programs='
 python3 python3
@@ -60,7 +69,11 @@ peers)
     programs=$peer_programs
     libraries=
     ;;
-*) complain "usage: deps.sh [peers]" ;;
+transparency)
+    programs=$transparency_programs
+    libraries=
+    ;;
+*) complain "usage: deps.sh [peers | transparency]" ;;
 esac
 
 missing_programs() {

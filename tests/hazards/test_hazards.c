@@ -11,12 +11,14 @@
 #define EVERYTHING "annotate=stderr:annotate=*.log:annotate_pid=1"
 
 static const char *const ways[] = {EVERYTHING, "dispatch=exact:annotate=stderr", NULL};
+/* What exact dispatch changes by its nature is promised for the default alone (E0). */
+static const char *const default_ways[] = {EVERYTHING, NULL};
 
 /* Called by the lines of the host_*.c files (case.h). */
 void expect_case(const char *name, const char *options, bool plain_too) {
     char *script = g_strdup_printf("cd $TREE; ctx " BUILD "/tests/hazards/cases %s; echo status $?\n", name);
     if (plain_too) {
-        pair_expect_same(script, "status 0", ways);
+        pair_expect_same(script, "status 0", g_str_has_prefix(name, "E0/") ? default_ways : ways);
     } else {
         struct outcome outcome = pair_run(script, options[0] != '\0' ? options : EVERYTHING);
         cr_expect(outcome.status == 0 && strstr(outcome.out, "status 0\n") != NULL, "%s: status %d\n%s%s",
@@ -108,11 +110,11 @@ Test(H18, fortified_calls) {
 Test(H24, two_preloads) {
     expect_same(WITH "C=; [ -z \"$SHIM\" ] || { cp $SHIM copy.so; ln -s copy.so link.so; C=$PWD/copy.so; }\n"
                      "for order in SHIM:$H/libother.so $H/libother.so:SHIM SHIM:SHIM SHIM:$C $C:SHIM "
-                     "$C:${C:+link.so}; do\n"
+                     "$C:${C:+$PWD/link.so}; do\n"
                      "  with \"$order\" cat $TREE/README.md | md5sum\n"
                      "  with \"$order\" $H/cases H26/a_bit_of_everything | grep done; echo ${PIPESTATUS[0]}\n"
                      "  with \"$order\" $H/cases H20/bytes_in_every_way | grep bytes; echo ${PIPESTATUS[0]}\n"
-                     "  with \"$order\" $H/cases H14/a_cancellation_that_waits; echo $?\n"
+                     "  with \"$order\" $H/cases H14/a_cancellation_that_waits | grep -v reads; echo ${PIPESTATUS[0]}\n"
                      "done\n",
                 "done");
 }
@@ -162,6 +164,10 @@ Test(work, this_project_compiled_by_gcc_and_clang, .timeout = 320) {
 }
 
 Test(work, java, .timeout = 320) {
+    char *java = g_find_program_in_path("java");
+    if (java == NULL)
+        cr_skip_test("needs java: scripts/deps.sh transparency");
+    g_free(java);
     expect_same(
         "cat >Work.java <<'END'\n"
         "import java.io.*; import java.net.*; import java.util.*; import java.util.concurrent.*;\n"

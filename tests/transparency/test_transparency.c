@@ -140,6 +140,15 @@ Test(programs, node) {
                 "you asked /49");
 }
 
+/* --- suites that nobody here wrote: the quick half of `make transparency` -------------------------- */
+
+Test(suites, the_quick_half_is_the_same, .timeout = 500) {
+    struct outcome outcome =
+        pair_run("cd $TREE; timeout 400 tests/transparency/suites.py --quick --library " BUILD "/libctxshim.so 2>&1", NULL);
+    cr_expect(outcome.status == 0 && strstr(outcome.out, ", 0 different") != NULL, "%s%s", outcome.out, outcome.err);
+    pair_free(&outcome);
+}
+
 /* --- the preloaded object ------------------------------------------------------------------------- */
 
 /* The lines that a command writes; it must succeed. */
