@@ -40,7 +40,7 @@ javac default-jdk-headless
 gcore gdb
 '
 # Packages that are no program.
-libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
+libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
 
 transparency_programs='
 java default-jdk-headless

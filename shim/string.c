@@ -92,6 +92,10 @@ size_t strlen(const char *text) {
     return strnlen(text, SIZE_MAX);
 }
 
+char *strcpy(char *restrict to, const char *restrict from) {
+    return memcpy(to, from, strlen(from) + 1);
+}
+
 int strncmp(const char *one, const char *other, size_t most) {
     for (; most > 0; most--, one++, other++)
         if (*one != *other || *one == '\0')

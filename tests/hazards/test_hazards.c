@@ -8,7 +8,9 @@
 #include <glib.h>
 #include <stdlib.h>
 
-#define EVERYTHING "annotate=stderr:annotate=*.log:annotate_pid=1"
+/* Reports go to files: they are no output of the program's. */
+#define EVERYTHING                                                                                           \
+    "annotate=stderr:annotate=*.log:annotate_pid=1:leaks=1:stacks=1:log_path=${dir:-/nonexistent}/report"
 
 static const char *const ways[] = {EVERYTHING, "dispatch=exact:annotate=stderr", NULL};
 /* What exact dispatch changes by its nature is promised for the default alone (E0). */
@@ -108,15 +110,17 @@ Test(H18, fortified_calls) {
 }
 
 Test(H24, two_preloads) {
-    expect_same(WITH "C=; [ -z \"$SHIM\" ] || { cp $SHIM copy.so; ln -s copy.so link.so; C=$PWD/copy.so; }\n"
-                     "for order in SHIM:$H/libother.so $H/libother.so:SHIM SHIM:SHIM SHIM:$C $C:SHIM "
-                     "$C:${C:+$PWD/link.so}; do\n"
-                     "  with \"$order\" cat $TREE/README.md | md5sum\n"
-                     "  with \"$order\" $H/cases H26/a_bit_of_everything | grep done; echo ${PIPESTATUS[0]}\n"
-                     "  with \"$order\" $H/cases H20/bytes_in_every_way | grep bytes; echo ${PIPESTATUS[0]}\n"
-                     "  with \"$order\" $H/cases H14/a_cancellation_that_waits | grep -v reads; echo ${PIPESTATUS[0]}\n"
-                     "done\n",
-                "done");
+    expect_same(
+        WITH
+        "C=; [ -z \"$SHIM\" ] || { cp $SHIM copy.so; ln -s copy.so link.so; C=$PWD/copy.so; }\n"
+        "for order in SHIM:$H/libother.so $H/libother.so:SHIM SHIM:SHIM SHIM:$C $C:SHIM "
+        "$C:${C:+$PWD/link.so}; do\n"
+        "  with \"$order\" cat $TREE/README.md | md5sum\n"
+        "  with \"$order\" $H/cases H26/a_bit_of_everything | grep done; echo ${PIPESTATUS[0]}\n"
+        "  with \"$order\" $H/cases H20/bytes_in_every_way | grep bytes; echo ${PIPESTATUS[0]}\n"
+        "  with \"$order\" $H/cases H14/a_cancellation_that_waits | grep -v reads; echo ${PIPESTATUS[0]}\n"
+        "done\n",
+        "done");
 }
 
 /* Each of our allocations is refused in turn, and from each one on. */

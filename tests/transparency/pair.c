@@ -18,7 +18,7 @@ static char *way_of(const char *options) {
     char *library = realpath(BUILD "/libctxshim.so", NULL);
     cr_assert(library != NULL, "no " BUILD "/libctxshim.so");
     char *way = options != NULL
-                    ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS='%s' \"$@\"; }\n"
+                    ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=\"%s\" \"$@\"; }\n"
                                       "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
                                       library, options)
                     : g_strdup("SHIM=; ctx() { \"$@\"; }\n");

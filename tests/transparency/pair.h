@@ -14,7 +14,7 @@ struct outcome {
     int status;      /* as waitpid has it */
 };
 
-/* `options`: CTXSHIM_OPTIONS under the shim; NULL: plain. */
+/* `options`: CTXSHIM_OPTIONS under the shim, where $dir is the directory; NULL: plain. */
 struct outcome pair_run(const char *script, const char *options);
 void pair_free(struct outcome *outcome);
 
