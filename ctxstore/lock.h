@@ -14,8 +14,8 @@
  *   held, contended    one holder, perhaps sleepers in the kernel; the holder to free, waking one
  *   of an older epoch  as free, but its data is stale; anybody, to held
  *   of this thread, in lock_take: the same; nothing takes a lock twice
- * Thread ids have 22 bits (the kernel's PID_MAX_LIMIT), one more tells the made-up ones of a process that may not
- * ask for them, and 8 are left for the epoch: enough to tell it from those of the last 255 generations.
+ * Thread ids have 22 bits (the kernel's PID_MAX_LIMIT), one more tells the made-up ones of a process that may
+ * not ask for them, and 8 are left for the epoch: enough to tell it from those of the last 255 generations.
  *
  * Taking is an acquire, giving a release: what the lock guards is plain memory. */
 #ifndef CTXSTORE_LOCK_H

@@ -1,5 +1,5 @@
-/* Loops that are written in other ways than servers': what they count on must survive the default way of serving
- * them (E0), and every one of them with contexts of its own in each event. */
+/* Loops that are written in other ways than servers': what they count on must survive the default way of
+ * serving them (E0), and every one of them with contexts of its own in each event. */
 #include "storm.h"
 
 /* A request on each of so many connections, so that every event has a context of its own. */

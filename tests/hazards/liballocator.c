@@ -1,4 +1,5 @@
 /* H1, H2: an allocator that calls hooked functions under its own lock, from the first allocation on. */
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@ static char *fresh, *end;
 /* Sixteen bytes before each block hold its size. Nothing is ever given back. */
 static void *take(size_t size, size_t alignment) {
     char byte;
+    int error = errno;
     pthread_mutex_lock(&lock);
     int file = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     (void)!read(file, &byte, 1);
@@ -28,6 +30,7 @@ static void *take(size_t size, size_t alignment) {
     fresh = (char *)at + size;
     pthread_mutex_unlock(&lock);
     *(size_t *)(at - 16) = size;
+    errno = error;
     return (void *)at;
 }
 
@@ -57,6 +60,8 @@ void *realloc(void *block, size_t size) {
 }
 /* A free that calls a hooked function, too. */
 void free(void *block) {
+    int error = errno;
     if (block != NULL)
         close(-1);
+    errno = error;
 }
