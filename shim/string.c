@@ -8,6 +8,8 @@
 #include <string.h>
 #include <wchar.h>
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the system's are not for people. */
+
 /* What may point anywhere, into anything. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 
@@ -138,3 +140,5 @@ wchar_t *wmemchr(const wchar_t *text, wchar_t wanted, size_t size) {
             return (wchar_t *)(uintptr_t)text;
     return NULL;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -162,6 +162,7 @@ def main():
     library = os.path.realpath(arguments.library)
     if not os.path.exists(library):
         sys.exit(f"no {library}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would they
     total = bad = 0
     print("| suite | tests | same | unsteady by itself | different |\n|---|---|---|---|---|")
     for suite in suites(arguments.suites, arguments.quick):
