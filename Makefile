@@ -11,7 +11,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only matrix bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only matrix transparency hazards bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
 	@echo 'make test      all tests'
 	@echo 'make matrix    every kind of server, each judged, and what the shim costs it: a table'
+	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
+	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
@@ -40,6 +42,9 @@ $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
 # Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
 $(BUILD)/hooks/thread.o $(BUILD)/hooks/system.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
+# Its loops must not become calls of what they define; and it is -O2, whatever the rest is.
+$(BUILD)/shim/string.o: SHIM_FLAGS += -ffreestanding -fno-builtin -O2
+
 $(BUILD)/libctxshim.so: $(SHIM_OBJECTS) shim/ctxshim.map
 	$(CC) $(SHIM_LINK) -o $@ $(SHIM_OBJECTS) $(LDFLAGS)
 
@@ -60,6 +65,15 @@ test: deps
 	$(MAKE) test-only
 test-only: $(TESTS_READY)
 	scripts/run-tests.sh $(TEST_BINARIES)
+
+transparency: deps
+	scripts/deps.sh transparency
+	$(MAKE) all
+	tests/transparency/suites.py --library $(BUILD)/libctxshim.so
+
+hazards: deps
+	$(MAKE) $(TESTS_READY)
+	HAZARDS_THOROUGH=1 LIMIT=3600 scripts/run-tests.sh $(BUILD)/tests/test_hazards
 
 deps:
 	scripts/deps.sh

@@ -4,6 +4,8 @@
  * instructions, which note in the guard that this memory may soon be somebody else's, and a jump. */
 #include "hook.h"
 
+#include <stdarg.h>
+
 HOOK(pid_t, fork, (void)) {
     pid_t child = REAL(fork)();
     if (child == 0)
@@ -18,6 +20,24 @@ HOOK(pid_t, _Fork, (void)) {
     if (child == 0)
         process_check();
     else if (child > 0)
+        process_did_fork();
+    return child;
+}
+
+/* The child has a stack of its own, so this one may be a function. Sharing our memory without being one of
+ * our threads, it is to us what a vfork child is. The last three arguments are there only when a flag asks
+ * for them: they are passed on as they came. */
+HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *argument, ...)) {
+    va_list arguments;
+    va_start(arguments, argument);
+    pid_t *parent_id = va_arg(arguments, pid_t *);
+    void *storage = va_arg(arguments, void *);
+    pid_t *child_id = va_arg(arguments, pid_t *);
+    va_end(arguments);
+    if ((flags & (CLONE_VM | CLONE_THREAD)) == CLONE_VM && thread_guard == 0)
+        thread_guard = GUARD_BORROWED;
+    int child = REAL(clone)(run, stack, flags, argument, parent_id, storage, child_id);
+    if (child > 0 && (flags & CLONE_VM) == 0)
         process_did_fork();
     return child;
 }

@@ -15,27 +15,24 @@ static struct gate *const gates[] = {
 };
 #undef HOOK_ROW
 
-/* The addresses of the object that has `inside`. */
+/* The addresses of an object, from the headers at its base. Asking dl_iterate_phdr would ask a sanitizer's.
+ */
 struct extent {
-    uintptr_t inside, low, high;
+    uintptr_t low, high;
 };
 
-static int extent_find(struct dl_phdr_info *object, size_t size, void *memory) {
-    struct extent *extent = memory;
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    (void)size;
-    for (const ElfW(Phdr) *part = object->dlpi_phdr; part < object->dlpi_phdr + object->dlpi_phnum; part++) {
-        uintptr_t start = object->dlpi_addr + part->p_vaddr;
-        if (part->p_type != PT_LOAD)
-            continue;
-        low = start < low ? start : low;
-        high = start + part->p_memsz > high ? start + part->p_memsz : high;
-    }
-    if (extent->inside < low || extent->inside >= high)
-        return 0;
-    extent->low = low;
-    extent->high = high;
-    return 1;
+static struct extent extent_of(const void *inside) {
+    struct extent extent = {0, 0};
+    Dl_info object;
+    if (dladdr(inside, &object) == 0)
+        return extent;
+    const ElfW(Ehdr) *header = object.dli_fbase;
+    const ElfW(Phdr) *part = (const void *)((const char *)object.dli_fbase + header->e_phoff);
+    extent.low = (uintptr_t)object.dli_fbase;
+    for (unsigned i = 0; i < header->e_phnum; i++, part++)
+        if (part->p_type == PT_LOAD && extent.low + part->p_vaddr + part->p_memsz > extent.high)
+            extent.high = extent.low + part->p_vaddr + part->p_memsz;
+    return extent;
 }
 
 static gate_function *real_of(enum hook_row row) {
@@ -45,9 +42,9 @@ static gate_function *real_of(enum hook_row row) {
 }
 
 void hooks_gates(bool used) {
-    struct extent libc = {.inside = (uintptr_t)dlsym(RTLD_NEXT, "gnu_get_libc_version")};
+    struct extent libc = {0, 0};
     if (used)
-        dl_iterate_phdr(extent_find, &libc);
+        libc = extent_of(dlsym(RTLD_NEXT, "gnu_get_libc_version"));
     for (size_t i = 0; i < sizeof gates / sizeof *gates; i++) {
         gate_function *real = real_of(gates[i]->row);
         bool libcs = (uintptr_t)real >= libc.low && (uintptr_t)real < libc.high;

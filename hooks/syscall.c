@@ -15,6 +15,7 @@
 
 #include <linux/close_range.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 
 #if defined(__x86_64__)
@@ -348,6 +349,25 @@ static long on_select(const struct call *call) {
     return result;
 }
 
+/* --- sandboxes ----------------------------------------------------------------------------------------- */
+
+static long shuts_in(const struct call *call) {
+    bool open_before = process_shut(true);
+    long result = go(call);
+    if (result < 0 && open_before)
+        process_shut(false);
+    return result;
+}
+
+static long on_seccomp(const struct call *call) {
+    bool sets = call->a == SECCOMP_SET_MODE_STRICT || call->a == SECCOMP_SET_MODE_FILTER;
+    return sets ? shuts_in(call) : go(call);
+}
+
+static long on_prctl(const struct call *call) {
+    return (int)call->a == PR_SET_SECCOMP ? shuts_in(call) : go(call);
+}
+
 /* --- what is said before a call that no frame of ours may lie under ------------------------------------ */
 
 /* A child in our memory, on our stack. */
@@ -441,6 +461,8 @@ route *const syscall_routes[SYSCALLS] = {
     [SYS_ppoll] = on_poll,
     [SYS_select] = on_select,
     [SYS_pselect6] = on_select,
+    [SYS_seccomp] = on_seccomp,
+    [SYS_prctl] = on_prctl,
     [SYS_futex] = syscall_says,
     [SYS_fork] = syscall_says,
     [SYS_vfork] = syscall_says,

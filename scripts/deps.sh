@@ -3,6 +3,7 @@
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
 # deps.sh peers: instead, the runtimes that make bench-store compares the store with.
 # deps.sh matrix: instead, the servers that only make matrix asks.
+# deps.sh transparency: instead, the heavy programs that tests work with when they are there.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
 # installed without being started: we start our own, on ports of our own.
@@ -36,10 +37,18 @@ readelf binutils
 unshare util-linux
 ps procps
 strace strace
+stress-ng stress-ng
+java default-jdk-headless
+javac default-jdk-headless
 gcore gdb
 '
 # Packages that are no program.
-libraries='libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
+libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
+
+transparency_programs='
+java default-jdk-headless
+javac default-jdk-headless
+'
 
 matrix_programs='
 initdb postgresql
@@ -84,7 +93,11 @@ matrix)
     programs=$matrix_programs
     libraries=
     ;;
-*) complain "usage: deps.sh [peers | matrix]" ;;
+transparency)
+    programs=$transparency_programs
+    libraries=
+    ;;
+*) complain "usage: deps.sh [peers | matrix | transparency]" ;;
 esac
 
 missing_programs() {

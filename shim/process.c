@@ -37,7 +37,7 @@ bool process_is_borrowed(void) {
     if (thread_guard != GUARD_BORROWED)
         return false;
 #endif
-    if (kernel_pid() != pid)
+    if (kernel_shut || kernel_pid() != pid)
         return true;
     if (thread_guard == GUARD_BORROWED)
         thread_guard = 0;
@@ -52,12 +52,18 @@ void process_did_fork(void) {
     atomic_fetch_add_explicit(&process_forks, 1, memory_order_relaxed);
 }
 
+bool process_shut(bool shut) {
+    bool open_before = !kernel_shut;
+    kernel_shut = shut;
+    return open_before;
+}
+
 /* The first of our code to run in a fork child, which has one thread: the copy of the one that forked. */
 bool process_set_right(void) {
     if (!process_started())
         return false;
     lock_epoch++;
-    pid = kernel_pid();
+    pid = kernel_shut ? 0 : kernel_pid();
     atomic_store_explicit(process_mine, 1, memory_order_relaxed);
     process_did_fork();
     thread_forked();

@@ -34,6 +34,10 @@ int process_pid(void);
 /* In the parent, after a fork that a hook saw. */
 void process_did_fork(void);
 
+/* The process is about to shut itself in (H21): nothing more is asked of the kernel. Or it did not, after
+ * all. Returns whether it could be asked before. */
+bool process_shut(bool shut);
+
 bool process_set_right(void);
 static inline bool process_check(void) {
     return atomic_load_explicit(process_mine, memory_order_relaxed) != 0 || process_set_right();

@@ -31,7 +31,8 @@ void shim_start(char *const *environment, const char *library) {
     options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS=") : NULL, warn_unknown);
     annotate_start();
     if (!process_start()) {
-        say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
+        if (options.verbose)
+            say((const char *[]){"ctxshim: no memory at start-up; contexts stay empty\n", NULL});
         return;
     }
     host_code_begin = thread_pause;

@@ -32,6 +32,10 @@ struct elf_image {
  * only the kind and the type are read, and the rest is taken as good. */
 enum elf_verdict elf_image_read(int fd, struct elf_image *image);
 
+/* Does an image of our own class and byte order ask the loader for a library whose name begins so? False also
+ * where that cannot be told. */
+bool elf_image_needs(int fd, const char *prefix);
+
 bool elf_kind_equal(const struct elf_kind *one, const struct elf_kind *other);
 
 /* For people: "64-bit x86-64". To be freed with g_free. */

@@ -247,3 +247,12 @@ char *loadable_check_program(const char *path, const struct elf_kind *library) {
     struct candidate candidate = {.path = path, .role = "", .library = library};
     return check_candidate(&candidate);
 }
+
+bool loadable_checks_order(const char *path) {
+    int fd = open_to_read(path);
+    if (fd < 0)
+        return false;
+    bool checks = elf_image_needs(fd, "libasan.so");
+    close(fd);
+    return checks;
+}

@@ -13,4 +13,9 @@ char *loadable_check_library(const char *path, struct elf_kind *kind);
  * will say more. Else a sentence as above. A script is judged by its interpreter. */
 char *loadable_check_program(const char *path, const struct elf_kind *library);
 
+/* Does the program at `path` ask for gcc's AddressSanitizer? Its runtime gives up when another library was
+ * loaded before it, unless it is told not to (H8). clang's is inside the program, and ThreadSanitizer's does
+ * not mind. */
+bool loadable_checks_order(const char *path);
+
 #endif

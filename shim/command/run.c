@@ -1,5 +1,6 @@
 /* `ctxshim run`: becomes the program, with the library before it in LD_PRELOAD. Same pid, same descriptors,
- * signals and environment but for two variables; the exit status is the program's. */
+ * signals and environment but for two variables (three, for an AddressSanitizer's program); the exit status
+ * is the program's. */
 #include "command.h"
 
 #include "loadable.h"
@@ -81,7 +82,8 @@ static bool set_joined(const char *variable, const char *first, const char *seco
     return set;
 }
 
-static bool set_environment(const char *library, const char *additions) {
+/* What is set by hand comes after, and wins. */
+static bool set_environment(const char *path, const char *library, const char *additions) {
     const char *preload = getenv("LD_PRELOAD");
     const char *options = getenv("CTXSHIM_OPTIONS");
     bool set = true;
@@ -89,6 +91,9 @@ static bool set_environment(const char *library, const char *additions) {
         set = set_joined("LD_PRELOAD", library, preload ? preload : "");
     if (set && *additions)
         set = set_joined("CTXSHIM_OPTIONS", options ? options : "", additions);
+    const char *checks = getenv("ASAN_OPTIONS");
+    if (set && loadable_checks_order(path))
+        set = set_joined("ASAN_OPTIONS", "verify_asan_link_order=0", checks ? checks : "");
     return set;
 }
 
@@ -135,7 +140,7 @@ static int run(const struct options *options, char **argv) {
         command_complain(argv[0], "%s", refusal);
         return EXIT_REFUSED;
     }
-    if (!set_environment(library, options->additions->str)) {
+    if (!set_environment(path, library, options->additions->str)) {
         command_complain(argv[0], "the environment cannot be changed (%s); free some memory",
                          g_strerror(errno));
         return EXIT_NOT_STARTED;

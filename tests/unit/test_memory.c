@@ -47,6 +47,31 @@ Test(memory, a_fork_child_takes_what_another_thread_held) {
     lock_give(&lock);
 }
 
+/* A handler leaves by siglongjmp: whatever it interrupted, nobody waits for this thread for ever. */
+static struct lock left;
+
+static void *take_left(void *clean) {
+    *(bool *)clean = lock_take(&left);
+    lock_give(&left);
+    return NULL;
+}
+
+Test(memory, a_lock_left_by_a_jump_is_taken_again, .timeout = 20) {
+    bool clean = true;
+    pthread_t thread;
+    lock_take(&left);
+    cr_expect_not(lock_take(&left), "it is this thread's, which is not inside");
+    lock_give(&left);
+    lock_take(&left);
+    pthread_create(&thread, NULL, take_left, &clean);
+    usleep(20000); /* until it sleeps */
+    lock_abandon_held();
+    pthread_join(thread, NULL);
+    cr_expect_not(clean);
+    cr_expect(lock_take(&left));
+    lock_give(&left);
+}
+
 static struct lock counter_lock;
 static long counter;
 
