@@ -5,6 +5,7 @@
 MAKEFLAGS += --no-print-directory
 
 VERSION := 0.1.0
+SONAME := libctxshim.so.$(firstword $(subst ., ,$(VERSION)))
 BUILD ?= build
 CC = gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -12,7 +13,7 @@ CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
 .PHONY: all help deps demo test test-only bench bench-store lint format format-check clean
-all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
+all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
 	@echo 'make           build $(BUILD)/libctxshim.so and $(BUILD)/ctxshim'
@@ -20,6 +21,7 @@ help:
 	@echo 'make test      all tests'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
+	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
 	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
 	@echo 'make clean     remove $(BUILD)/'
 
@@ -30,7 +32,7 @@ SHIM_SOURCES := $(wildcard ctxstore/*.c shim/*.c hooks/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -U_FORTIFY_SOURCE
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,now \
-	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,libctxshim.so.0 -Wl,--as-needed
+	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,$(SONAME) -Wl,--as-needed
 
 # What is interposed is defined by its own name, and called by it.
 $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
@@ -46,6 +48,7 @@ $(SHIM_OBJECTS): $(BUILD)/%.o: %.c
 -include $(SHIM_OBJECTS:.o=.d)
 
 include shim/command/command.mk
+include scripts/install/install.mk
 
 # --- tests ------------------------------------------------------------------------------------------------
 include $(wildcard tests/*/*.mk)

@@ -6,22 +6,11 @@
 #include "snapshot.h"
 
 #include "../census.h"
+#include "words.h"
 
 #include <string.h>
 
 enum { TRIES = 50, DEEPEST = 10000, NAME_MOST = 4096, WORD_MOST = 32, CHUNKS_MOST = 1 << 20, PAGE = 4096 };
-
-static const char *const evidences[] = {
-#define EVIDENCE_WORD(name, word) [name] = word,
-    EVIDENCES(EVIDENCE_WORD)
-#undef EVIDENCE_WORD
-};
-
-static const char *const carriers[] = {
-    [FILE_PLAIN] = "registration", [FILE_LISTENER] = "listener", [FILE_CONNECTION] = "connection",
-    [FILE_OUTBOUND] = "outbound",  [FILE_EVENTFD] = "eventfd",   [FILE_TIMERFD] = "timerfd",
-    [FILE_EPOLL] = "epoll",
-};
 
 /* --- the census ---------------------------------------------------------------------------------------- */
 
