@@ -78,7 +78,7 @@ bench-store: deps
 	$(MAKE) all $(BENCH_PROGRAMS)
 	scripts/bench-store.sh
 
-SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' '*.hpp')
 lint: deps
 	scripts/lint.sh
 format:
