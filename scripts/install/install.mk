@@ -13,7 +13,7 @@ MANDIR ?= $(DATADIR)/man
 # ctxshim(1) is the command's own --help, ctxshim(3) the header's comments: neither can go stale.
 MANUAL := $(BUILD)/man/man1/ctxshim.1 $(BUILD)/man/man3/ctxshim.3 $(BUILD)/man/man7/ctxshim.7
 
-$(BUILD)/man/man1/ctxshim.1: shim/manual/command.sh shim/manual/command.in $(BUILD)/ctxshim $(BUILD)/libctxshim.so
+$(BUILD)/man/man1/ctxshim.1: $(addprefix shim/manual/, command.sh command.in help.awk) $(BUILD)/ctxshim $(BUILD)/libctxshim.so
 	@mkdir -p $(@D)
 	VERSION=$(VERSION) shim/manual/command.sh $(BUILD)/ctxshim shim/manual/command.in >$@.new
 	mv $@.new $@
@@ -24,9 +24,10 @@ $(BUILD)/man/man3/ctxshim.3: shim/manual/functions.awk shim/manual/functions.in 
 	awk -v version=$(VERSION) -v links=$(@D) -f shim/manual/functions.awk shim/ctxshim.h shim/manual/functions.in >$@.new
 	mv $@.new $@
 
-$(BUILD)/man/man7/ctxshim.7: shim/manual/concepts.in Makefile
+$(BUILD)/man/man7/ctxshim.7: shim/manual/evidences.awk shim/manual/concepts.in shim/provenance.h Makefile
 	@mkdir -p $(@D)
-	sed 's/@VERSION@/$(VERSION)/' $< >$@
+	awk -v version=$(VERSION) -f shim/manual/evidences.awk shim/provenance.h shim/manual/concepts.in >$@.new
+	mv $@.new $@
 
 # --- the debugger's part ------------------------------------------------------------------------------------
 # Where the library's objects keep what gdb shows, told by the compiler: scripts/gdb/README.md.
