@@ -34,6 +34,10 @@ unshare util-linux
 ps procps
 strace strace
 gcore gdb
+man man-db
+col bsdextrautils
+fakeroot fakeroot
+dpkg-shlibdeps dpkg-dev
 '
 # Packages that are no program.
 libraries='libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'

@@ -1,6 +1,6 @@
-/* Prints, as a Python dictionary, where in the shim's objects the debugger finds what it shows. Built from the
- * very headers that the library is built from, so that the extension needs no debug information of it, and each
- * library file comes with the layout of its own.
+/* Prints, as a Python dictionary, where in the shim's objects the debugger finds what it shows. Built from
+ * the very headers that the library is built from, so that the extension needs no debug information of it,
+ * and each library file comes with the layout of its own.
  *
  * A member is (offset, size) in bytes, a bit field (offset, mask) under "bits". */
 #include "../../shim/census.h"
@@ -43,7 +43,8 @@ static void print_words(const char *name, const char *const *words, size_t count
 }
 
 int main(void) {
-    printf("LAYOUT = {\n    \"order\": \"%s\",\n", __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? "little" : "big");
+    printf("LAYOUT = {\n    \"order\": \"%s\",\n",
+           __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? "little" : "big");
     printf("    \"layout\": %llu,\n", (unsigned long long)CENSUS_LAYOUT);
     MEMBER(census, layout);
     MEMBER(census, threads);

@@ -1,5 +1,5 @@
-/* The words in which the command and the debugger say what the shim's records say in numbers. An index past the
- * end, or without a word, has none. */
+/* The words in which the command and the debugger say what the shim's records say in numbers. An index past
+ * the end, or without a word, has none. */
 #ifndef CTXSHIM_COMMAND_WORDS_H
 #define CTXSHIM_COMMAND_WORDS_H
 
