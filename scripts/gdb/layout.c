@@ -15,10 +15,10 @@
 #define SIZE(type) printf("    \"%s\": %zu,\n", #type, sizeof(struct type))
 #define NUMBER(name) printf("    \"%s\": %llu,\n", #name, (unsigned long long)(name))
 
-/* offsetof takes no bit field: all ones in it, which is 0 less 1, say where it is. */
+/* offsetof takes no bit field: all ones in it, which is 0 less 1, say where it is. Once for each. */
 #define BITS(type, member)                                                                                   \
     do {                                                                                                     \
-        struct type all = {0};                                                                               \
+        static struct type all;                                                                              \
         all.member--;                                                                                        \
         print_bits(#type "." #member, &all, sizeof all);                                                     \
     } while (0)

@@ -24,7 +24,7 @@ static const char library_name[] = "libctxshim.so";
 /* Beside the command (a build directory), or where an installation has it; to be freed. NULL if nowhere. */
 static char *find_library(void) {
     static const char *const places[] = {"", "../lib/ctxshim", "../lib/" CTXSHIM_MULTIARCH "/ctxshim",
-                                        "../lib64/ctxshim"};
+                                         "../lib64/ctxshim"};
     char *self = g_file_read_link("/proc/self/exe", NULL);
     char *directory = g_path_get_dirname(self ? self : "");
     char *found = NULL;
