@@ -22,6 +22,8 @@ help:
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
+	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
+	@echo 'make check-model  ten million steps of the store beside a model;  make fuzz-store  a fuzzer on both'
 	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
 	@echo 'make clean     remove $(BUILD)/'
 

@@ -20,6 +20,7 @@ static void generation_next(struct cell *cell) {
 uint32_t cell_begin(struct cell *cell) {
     cell_lock(cell);
     struct context *before = cell_swap(cell, NULL);
+    cell->lasting = false;
     generation_next(cell);
     uint32_t generation = atomic_load_explicit(&cell->generation, memory_order_relaxed);
     lock_give(&cell->lock);
@@ -36,11 +37,22 @@ uint32_t cell_generation(const struct cell *cell) {
 }
 
 void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
+    struct origin origin = origin_here();
     cell_lock(cell);
-    if (cell_generation(cell) == generation)
+    if (cell_generation(cell) == generation) {
         context = cell_swap(cell, context);
+        cell->origin = origin;
+        cell->lasting = false;
+    }
     lock_give(&cell->lock);
     context_release(context);
+}
+
+struct origin cell_origin(struct cell *cell) {
+    cell_lock(cell);
+    struct origin origin = cell->origin;
+    lock_give(&cell->lock);
+    return origin;
 }
 
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {
@@ -52,11 +64,21 @@ void cell_clear(struct cell *cell, uint32_t generation, const struct context *co
     context_release(dropped);
 }
 
-struct context *cell_copy(struct cell *cell, uint32_t generation) {
-    struct context *context = NULL;
+void cell_last(struct cell *cell, uint32_t generation) {
     cell_lock(cell);
+    if (cell_generation(cell) == generation)
+        cell->lasting = true;
+    lock_give(&cell->lock);
+}
+
+struct context *cell_copy(struct cell *cell, uint32_t generation) {
+    struct context *context = NULL, *over = NULL;
+    cell_lock(cell);
+    if (cell->lasting && context_over(cell->context))
+        over = cell_swap(cell, NULL);
     if (cell_generation(cell) == generation)
         context = context_retain(cell->context);
     lock_give(&cell->lock);
+    context_release(over);
     return context;
 }

@@ -15,11 +15,14 @@
 
 #include "context.h"
 #include "lock.h"
+#include "origin.h"
 
 struct cell {
     struct lock lock;
     _Atomic uint32_t generation;
     struct context *context; /* a reference */
+    struct origin origin;    /* of whoever put it there */
+    bool lasting;            /* it may wait here for ever: not when its request is over */
 };
 
 /* A dead cell comes alive, empty. Returns its generation. */
@@ -30,6 +33,11 @@ uint32_t cell_generation(const struct cell *cell);
 
 /* Replaces the context; consumes the reference. Into a stale cell: only drops it. */
 void cell_put(struct cell *cell, uint32_t generation, struct context *context);
+/* What is in it may stay there for ever, and is dropped when its request is over (context_end): by whoever
+ * looks at it next. Until something else is put there. */
+void cell_last(struct cell *cell, uint32_t generation);
+/* Who put there what is in it. */
+struct origin cell_origin(struct cell *cell);
 /* Drops the context if it still is this one. */
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context);
 /* A new reference to the context, or NULL. */
@@ -41,8 +49,9 @@ struct mailbox;
  * several are known, `context` is already marked ambiguous with links to the rest. */
 struct delivery {
     struct context *context;
-    bool known;     /* false: the counts did not add up, somebody else writes or reads here too */
-    bool ambiguous; /* several contexts in one delivery */
+    struct origin origin; /* of the first */
+    bool known;           /* false: the counts did not add up, somebody else writes or reads here too */
+    bool ambiguous;       /* several contexts in one delivery */
 };
 
 /* NULL without memory. */

@@ -7,19 +7,18 @@
 #include <errno.h>
 #include <string.h>
 
-struct slab context_nodes = SLAB(sizeof(struct context));
-struct slab context_value_nodes = SLAB(CONTEXT_VALUE_SIZE);
+static struct slab nodes = SLAB(sizeof(struct context));
+static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
 /* Serials are handed out to threads a range at a time. */
 static _Atomic uint64_t serials = 1;
 enum { SERIAL_RANGE = 1 << 16 };
 
 static void node_give(struct context *node) {
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
     if (node->kind == CONTEXT_VALUE)
-        slab_cache_give(&local.value_contexts, &context_value_nodes, node);
+        slab_cache_give(&local.value_contexts, &value_nodes, node);
     else
-        slab_cache_give(&local.contexts, &context_nodes, node);
+        slab_cache_give(&local.contexts, &nodes, node);
 }
 
 uint64_t context_next_serial(void) {
@@ -37,9 +36,8 @@ static uint64_t next_serial(void) {
 }
 
 static struct context *node_new(struct context *parent, enum context_kind kind, uint64_t flow) {
-    struct context *node = kind == CONTEXT_VALUE
-                               ? slab_cache_take(&local.value_contexts, &context_value_nodes)
-                               : slab_cache_take(&local.contexts, &context_nodes);
+    struct context *node = kind == CONTEXT_VALUE ? slab_cache_take(&local.value_contexts, &value_nodes)
+                                                 : slab_cache_take(&local.contexts, &nodes);
     if (node == NULL)
         return NULL;
     node->parent = parent;
@@ -49,9 +47,11 @@ static struct context *node_new(struct context *parent, enum context_kind kind, 
     node->site = 0;
     node->kind = kind;
     node->scoped = 0;
+    node->block = 0;
     node->owns_values = 0;
     node->long_name = 0;
-    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    node->lent = 0;
+    atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
     atomic_store_explicit(&node->serial, next_serial(), memory_order_release);
     return node;
@@ -172,6 +172,7 @@ static void context_drop_to(struct context *context, struct context **dead) {
 
 /* What a node has beside its parent. */
 static void context_strip(struct context *context, struct context **dead) {
+    context_unname(context);
     if (context->owns_values)
         values_release(context->values);
     if (context->kind == CONTEXT_ROOT)
@@ -217,9 +218,25 @@ bool context_is(const struct context *context, uint64_t serial) {
     return atomic_load_explicit(&context->serial, memory_order_acquire) == serial;
 }
 
-int context_rename(struct context *context, const char *text) {
+static struct context *root_of(const struct context *context) {
     while (context != NULL && context->kind != CONTEXT_ROOT)
         context = context->parent;
+    return (struct context *)(uintptr_t)context;
+}
+
+void context_end(struct context *context) {
+    struct context *root = root_of(context);
+    if (root != NULL)
+        context_mark(root, CONTEXT_OVER);
+}
+
+bool context_over(const struct context *context) {
+    const struct context *root = root_of(context);
+    return root != NULL && atomic_load_explicit(&root->marks, memory_order_relaxed) & CONTEXT_OVER;
+}
+
+int context_rename(struct context *context, const char *text) {
+    context = root_of(context);
     if (context == NULL)
         return ENOENT;
     struct context_name *name = name_new(text, strlen(text));
@@ -322,10 +339,10 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
 }
 
 size_t context_live(void) {
-    return context_nodes.out - local.contexts.count + context_value_nodes.out - local.value_contexts.count;
+    return nodes.out - local.contexts.count + value_nodes.out - local.value_contexts.count;
 }
 
 void context_thread_end(void) {
-    slab_cache_end(&local.contexts, &context_nodes);
-    slab_cache_end(&local.value_contexts, &context_value_nodes);
+    slab_cache_end(&local.contexts, &nodes);
+    slab_cache_end(&local.value_contexts, &value_nodes);
 }

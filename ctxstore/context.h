@@ -10,8 +10,9 @@
  * capturing, one atomic add, or none (flow.h); a value set, a 40-byte node, 24 bytes for the value, and a
  * copy of the branches of the map on its way.
  *
- * Two things about a node do change, and neither is its meaning: `closed`, set once when a scope that
- * opened it was closed, and a root's display name (ctxshim_rename).
+ * Three things about a node do change, and none is its meaning: that it is closed, said once when a scope
+ * that opened it was; that it is over, said once when a root's request has ended; and a root's display name
+ * (ctxshim_rename).
  *
  * References: `references` may be raised by whoever holds one, and dropped by its owner; the last drop
  * frees the node and drops its parent. Nodes are type-stable and carry a 64-bit serial that no other
@@ -37,10 +38,15 @@ enum context_kind {
     CONTEXT_AMBIGUOUS, /* its parent, but not for sure: printed with a question mark */
 };
 
+enum context_mark {
+    CONTEXT_CLOSED = 1 << 0, /* a scope that opened it was closed, or its frame has ended */
+    CONTEXT_OVER = 1 << 1,   /* a root's: the request has ended (context_end) */
+};
+
 enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
 
-/* A long name, or a root's display name: lives beside its node, and goes with it. A root's form a list,
- * newest first: a reader may still be at an older one, so they all stay until the node goes. */
+/* A long name, or one of a root's display names: it lives beside its node, and goes with it. A root's names
+ * form a list, newest first: a reader may still be at an older one, so they all stay until the node goes. */
 struct context_name {
     struct context_name *older;
     size_t length;
@@ -55,12 +61,14 @@ struct context {
     uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
     uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it */
     uint16_t site;           /* of a scope: where it was opened (site.h) */
-    uint8_t kind : 4;        /* enum context_kind */
+    uint8_t kind : 3;        /* enum context_kind */
     uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
+    uint8_t block : 1;       /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
     uint8_t owns_values : 1; /* `values` is a reference */
     uint8_t long_name : 1;   /* the name lies beside the node */
-    _Atomic uint8_t closed;
-    union {                             /* a VALUE node ends here */
+    uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
+    _Atomic uint8_t marks;   /* enum context_mark */
+    union {                  /* a VALUE node ends here */
         char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
         struct context_name *long_text;
         struct {
@@ -74,6 +82,13 @@ struct context {
 enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
+
+/* A node that goes: whoever looks at it from outside (peek.h) sees that before anything else of it changes.
+ */
+static inline void context_unname(struct context *node) {
+    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
 
 /* Does a flow of this serial have the number that its nodes carry? */
 static inline bool context_is_of(const struct context *context, uint64_t flow) {
@@ -99,12 +114,14 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
     }
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. */
+/* The two halves of the usual push and pop, inline: an operation of a short name, pushed from a known place,
+ * made from the thread's cache (NULL: not that simple, use context_operation), and given back to it. */
 static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
                                                       uint64_t flow, struct here here) {
     struct context *node = local.contexts.free;
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE)
+    uint16_t site = site_known(here.site);
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0 ||
+        (parent != NULL && parent->lent))
         return NULL;
     local.contexts.free = node->parent;
     local.contexts.count--;
@@ -112,12 +129,14 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->values = parent != NULL ? parent->values : NULL;
     node->flow = (uint32_t)flow;
     node->stack = (uint32_t)here.address;
-    node->site = site_number(here.site);
+    node->site = site;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
     node->long_name = 0;
-    atomic_store_explicit(&node->closed, 0, memory_order_relaxed);
+    node->block = 0;
+    node->lent = 0;
+    atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
     context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
     atomic_store_explicit(&node->serial, local.serial++, memory_order_release);
@@ -127,7 +146,7 @@ static inline struct context *context_operation_quick(struct context *parent, co
 static inline bool context_discard_quick(struct context *node) {
     if (local.contexts.count == SLAB_CACHE_MOST)
         return false;
-    atomic_store_explicit(&node->serial, 0, memory_order_relaxed);
+    context_unname(node);
     node->parent = local.contexts.free;
     local.contexts.free = node;
     local.contexts.count++;
@@ -181,6 +200,19 @@ bool context_descends_surely(const struct context *context, const struct context
 /* Is the node still the one that had this serial? Async-signal-safe. */
 bool context_is(const struct context *context, uint64_t serial);
 
+/* Marks a node; was it marked so before? */
+static inline bool context_mark(struct context *context, enum context_mark mark) {
+    return atomic_fetch_or_explicit(&context->marks, (uint8_t)mark, memory_order_relaxed) & mark;
+}
+static inline bool context_closed(const struct context *context) {
+    return atomic_load_explicit(&context->marks, memory_order_relaxed) & CONTEXT_CLOSED;
+}
+/* The request of the nearest root at or above `context` has ended. Work that goes on keeps it; but what waits
+ * for ever (a timer that repeats, a registration, a pooled connection) asks whether it is over, and lets go.
+ */
+void context_end(struct context *context);
+bool context_over(const struct context *context);
+
 /* Gives the nearest root at or above `context` another display name. 0, or an errno value: ENOENT
  * without a root, ENOMEM. Readers see the old name or the new one, whole. */
 int context_rename(struct context *context, const char *text);
@@ -191,9 +223,6 @@ size_t context_format(const struct context *context, char *buffer, size_t size);
 
 /* Contexts alive, but for those in other threads' caches. For tests, when the others have ended. */
 size_t context_live(void);
-
-/* All nodes, for the census: those with text, links or a number, and those that only set a value. */
-extern struct slab context_nodes, context_value_nodes;
 
 /* Gives this thread's spare nodes back. */
 void context_thread_end(void);

@@ -6,24 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-enum detour_kind { DETOUR_ATTACH, DETOUR_ROOT, DETOUR_SUPPRESS };
-
-/* Type-stable, as contexts are: `serial` is 0 while free. Serials of detours have the top bit set, so
- * that a scope tells by its serial what its node is. */
-struct detour {
-    struct detour *outer;
-    _Atomic uint64_t serial;
-    struct context *before; /* a reference; what the flow goes back to */
-    uint64_t root;          /* DETOUR_ROOT: the serial of the root's node */
-    uint64_t number;        /* of this flow's detours */
-    uint64_t since;         /* nodes with a lesser serial were there before */
-    uint64_t inside;        /* the serial of what became current; 0: the empty context */
-    const void *site;
-    uint32_t flow; /* of the serial of its flow */
-    enum detour_kind kind;
-};
-
-static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
 static struct slab detour_slab = SLAB(sizeof(struct detour));
 static _Atomic uint64_t flow_serials = 1;
 
@@ -83,9 +65,7 @@ static bool lies_near(const struct context *context, const struct context *ances
     return context == ancestor;
 }
 
-/* Gives back a reference that was the flow's current one. A context that was left is not kept alive by what
- * is in stock. */
-static void flow_leave(struct flow *flow, struct context *before) {
+void flow_leave(struct flow *flow, struct context *before) {
     flow_release(flow, before);
     if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
         flow_unstash(flow);
@@ -94,12 +74,6 @@ static void flow_leave(struct flow *flow, struct context *before) {
 void flow_become(struct flow *flow, struct context *context, bool switched) {
     flow_leave(flow, flow_swap(flow, context, switched));
 }
-
-bool flow_suppressed(const struct flow *flow) {
-    return flow->detours != NULL && flow->detours->kind == DETOUR_SUPPRESS;
-}
-
-enum { STASH_SIZE = 1 << 10, STASH_MOST = 1 << 16 };
 
 void flow_unstash(struct flow *flow) {
     struct stash stash = flow->stash;
@@ -127,15 +101,16 @@ static struct context *flow_retain(struct flow *flow, struct context *context) {
 }
 
 struct context *flow_capture(struct flow *flow) {
+    flow_settle(flow);
     return flow_suppressed(flow) ? NULL : flow_retain(flow, flow->current);
 }
 
+struct context *flow_capture_inside(const struct flow *flow) {
+    return flow_suppressed(flow) || !flow_settled(flow) ? NULL : context_retain(flow->current);
+}
+
 void flow_release(struct flow *flow, struct context *context) {
-    if (context == NULL)
-        return;
-    if (context == flow->stash.context && flow->stash.count < STASH_MOST)
-        flow->stash.count++;
-    else
+    if (!flow_release_quick(flow, context))
         context_release(context);
 }
 
@@ -147,6 +122,7 @@ static struct scope scope_of(const struct flow *flow, struct context *node, stru
 }
 
 struct scope flow_push(struct flow *flow, const char *operation, struct here here, int *error) {
+    flow_settle(flow);
     struct context *node = context_operation(flow->current, operation, strlen(operation), flow->serial);
     if (node == NULL) {
         *error = ENOMEM;
@@ -198,6 +174,7 @@ static struct scope scope_of_detour(const struct flow *flow, struct detour *deto
 
 struct scope flow_root(struct flow *flow, struct context *base, const char *name, struct here here,
                        int *error) {
+    flow_settle(flow);
     struct context *root = context_root(context_retain(base), "", 0, flow->serial);
     if (root == NULL || context_rename(root, name) != 0) {
         context_release(root != NULL ? root : base);
@@ -212,6 +189,7 @@ struct scope flow_root(struct flow *flow, struct context *base, const char *name
 }
 
 struct scope flow_attach(struct flow *flow, struct context *context, struct here here, int *error) {
+    flow_settle(flow);
     struct context *inside = flow_retain(flow, context);
     struct detour *detour = detour_open(flow, DETOUR_ATTACH, inside, here, error);
     if (detour == NULL)
@@ -220,6 +198,7 @@ struct scope flow_attach(struct flow *flow, struct context *context, struct here
 }
 
 struct scope flow_suppress(struct flow *flow, struct here here, int *error) {
+    flow_settle(flow);
     struct context *inside = flow_retain(flow, flow->current);
     struct detour *detour = detour_open(flow, DETOUR_SUPPRESS, inside, here, error);
     if (detour == NULL)
@@ -228,6 +207,7 @@ struct scope flow_suppress(struct flow *flow, struct here here, int *error) {
 }
 
 struct scope flow_with(struct flow *flow, struct key *key, void *value, struct here here, int *error) {
+    flow_settle(flow);
     struct values *before = map_of(flow->current);
     struct values_edit edit;
     enum values_change change = values_edit(before, false, key, value, &edit);
@@ -268,6 +248,8 @@ static void flow_discard(struct flow *flow, struct context *node) {
  * until it was current no more, so only then is asked who holds it. */
 static void take_place(struct flow *flow, struct context *node, const struct key *key) {
     struct context *old = flow->current;
+    if (node != old->parent)
+        node->lent = old->lent;
     flow->current = node;
     atomic_signal_fence(memory_order_seq_cst);
     bool goes = !watch_any() && flow_owns(flow, old);
@@ -286,6 +268,8 @@ static void take_place(struct flow *flow, struct context *node, const struct key
 int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     struct context *current = flow->current;
     bool replaces = current != NULL && current->kind == CONTEXT_VALUE && !current->scoped;
+    bool lends = replaces && !current->lent && !flow_owns(flow, current);
+    replaces = replaces && !lends;
     struct context *parent = replaces ? current->parent : current;
     struct values_edit edit;
     switch (values_edit(map_of(current), replaces && current->owns_values, key, value, &edit)) {
@@ -309,10 +293,36 @@ int flow_set(struct flow *flow, struct key *key, void *value, int *error) {
     if (replaces) {
         take_place(flow, node, key);
     } else {
+        if (lends)
+            node->lent = 1;
         flow->current = node;
         notify(parent, node, false);
     }
+    if (map_of(flow->current) == NULL)
+        flow_settle(flow); /* perhaps nothing that was set is left */
     return 0;
+}
+
+/* Nobody but the flow holds it; if somebody does after all, it stays as it is. It is changed in place, which
+ * a handler on this thread may see at any step, and may not capture (flow_capture_inside): the path is whole
+ * at each, and the lender goes last. Whoever looks from outside (peek.h) is told by a new serial. */
+void flow_settle_slow(struct flow *flow) {
+    struct context *node = flow->current, *lender = node->parent, *parent = lender->parent;
+    if (!flow_owns(flow, node))
+        return;
+    if (node->owns_values)
+        values_own(node->values);
+    else
+        values_retain(node->values);
+    node->owns_values = node->values != NULL;
+    context_unname(node);
+    node->parent = context_retain(parent);
+    atomic_signal_fence(memory_order_seq_cst);
+    node->lent = 0;
+    atomic_store_explicit(&node->serial, context_take_serial(), memory_order_release);
+    if (node->values == NULL && map_of(parent) == NULL) /* nothing that was set is left */
+        flow_leave(flow, flow_swap(flow, context_retain(parent), false));
+    flow_leave(flow, lender);
 }
 
 /* --- closing ------------------------------------------------------------------------------------- */
@@ -327,7 +337,7 @@ static struct context *path_find(struct context *path, const struct scope *scope
 
 /* Marks `node` closed; says so when it had been left open. */
 static void leave(struct context *node, enum scope_fault fault, const struct scope_view *around) {
-    if (node->scoped && atomic_exchange_explicit(&node->closed, 1, memory_order_relaxed) == 0)
+    if (node->scoped && !context_mark(node, CONTEXT_CLOSED))
         report(fault, view_of(node), around);
 }
 
@@ -403,7 +413,9 @@ static int close_detour(struct flow *flow, const struct scope *scope) {
  * the parent may have been closed by another flow changes nothing for this one, which is still inside. */
 static void close_node(struct flow *flow, struct context *node, uint64_t serial) {
     struct scope_view around = view_of(node);
-    atomic_store_explicit(&node->closed, 1, memory_order_relaxed);
+    context_mark(node, CONTEXT_CLOSED);
+    if (node->kind == CONTEXT_ROOT)
+        context_end(node);
     for (struct context *inner = flow->current; inner != node; inner = inner->parent)
         leave(inner, SCOPE_OUT_OF_ORDER, &around);
     if (flow->detours != NULL && flow->detours->kind == DETOUR_ROOT && flow->detours->root == serial)
@@ -413,7 +425,8 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
 }
 
 /* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
- * and whose captures were given back. Its reference to its parent becomes the flow's. */
+ * and whose captures were given back. Its reference to its parent becomes the flow's. No detour was opened
+ * inside it: that would hold the node, too. */
 static bool close_innermost(struct flow *flow, const struct scope *scope) {
     struct context *node = flow->current;
     if (node != scope->node || !context_is(node, scope->serial) ||
@@ -443,8 +456,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    bool inside_detour = flow->detours != NULL && path_find(flow->detours->before, scope) != NULL;
-    if (!inside_detour && close_innermost(flow, scope))
+    if (close_innermost(flow, scope))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
         struct scope_view around = view_of(scope->node);
@@ -457,8 +469,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     }
     struct context *elsewhere = scope->node;
-    if (!context_is(elsewhere, scope->serial) ||
-        atomic_load_explicit(&elsewhere->closed, memory_order_relaxed))
+    if (!context_is(elsewhere, scope->serial) || context_closed(elsewhere))
         return 0;
     report(SCOPE_FOREIGN, view_of(elsewhere), NULL);
     return EPERM;
@@ -475,7 +486,7 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark) {
         return true;
     const struct context *node = made_since(flow, flow->current, mark.serial);
     for (; node != NULL; node = made_since(flow, node->parent, mark.serial))
-        if (node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed))
+        if (node->scoped && !context_closed(node))
             return true;
     return false;
 }
@@ -487,6 +498,26 @@ void flow_unwind(struct flow *flow, struct flow_mark mark) {
         detour_return(flow);
         leave_since(flow, mark.serial, SCOPE_UNPOPPED, NULL);
     }
+}
+
+/* Nodes keep the low half of the address that they were opened from. */
+static bool is_gone(const struct context *node, uintptr_t low, uintptr_t here) {
+    return node->block && !context_closed(node) && (uint32_t)(node->stack - (uint32_t)low) < here - low;
+}
+
+void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {
+    struct context *gone = NULL;
+    struct context *node = flow->current;
+    for (; node != NULL && context_is_of(node, flow->serial); node = node->parent)
+        if (is_gone(node, low, here))
+            gone = node;
+    if (gone == NULL)
+        return;
+    struct scope scope = {gone, serial_of(gone), flow->serial};
+    for (node = flow->current; node != gone; node = node->parent)
+        leave(node, SCOPE_UNPOPPED, NULL);
+    leave(gone, SCOPE_UNPOPPED, NULL);
+    (void)flow_close(flow, &scope);
 }
 
 void flow_end(struct flow *flow) {

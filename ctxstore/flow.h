@@ -18,7 +18,23 @@
 #include "values.h"
 #include "watch.h"
 
-struct detour;
+enum detour_kind { DETOUR_ATTACH, DETOUR_ROOT, DETOUR_SUPPRESS };
+
+/* Type-stable, as contexts are: `serial` is 0 while free. Serials of detours have the top bit set, so
+ * that a scope tells by its serial what its node is. */
+struct detour {
+    struct detour *outer; /* the slab's link, while free */
+    _Atomic uint64_t serial;
+    struct context *before; /* a reference; what the flow goes back to */
+    uint64_t root;          /* DETOUR_ROOT: the serial of the root's node */
+    uint64_t number;        /* of this flow's detours */
+    uint64_t since;         /* nodes with a lesser serial were there before */
+    uint64_t inside;        /* the serial of what became current; 0: the empty context */
+    const void *site;
+    uint32_t flow; /* of the serial of its flow */
+    enum detour_kind kind;
+};
+static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
 
 /* References in stock. Capturing the same context again and again, here and on other threads, would have
  * them all fight for one count; so a flow takes STASH_SIZE references at once, hands them out and takes
@@ -28,6 +44,7 @@ struct stash {
     struct context *context; /* NULL: empty */
     uint32_t count;
 };
+enum { STASH_SIZE = 1 << 10, STASH_MOST = 1 << 16 };
 
 struct flow {
     struct context *current; /* a reference; NULL: the empty context */
@@ -71,11 +88,19 @@ void flow_become(struct flow *flow, struct context *context, bool switched);
 
 /* A new reference to what work started here inherits: the current context, or NULL under suppression. */
 struct context *flow_capture(struct flow *flow);
+/* The same where a handler has interrupted this flow's thread inside the store: the stash may be half
+ * changed, the count never is; and what is not settled is not known. Async-signal-safe. */
+struct context *flow_capture_inside(const struct flow *flow);
 /* Gives a reference back, to the stash if it is of that context. NULL is allowed. */
 void flow_release(struct flow *flow, struct context *context);
 /* Returns the stash. */
 void flow_unstash(struct flow *flow);
-bool flow_suppressed(const struct flow *flow);
+static inline bool flow_suppressed(const struct flow *flow) {
+    return flow->detours != NULL && flow->detours->kind == DETOUR_SUPPRESS;
+}
+/* Gives back a reference that was the flow's current one. A context that was left is not kept alive by what
+ * is in stock. */
+void flow_leave(struct flow *flow, struct context *before);
 
 /* Each opens a scope for the one who called from `here`. On failure {0} with `*error` set to an errno value,
  * and nothing changes. */
@@ -90,6 +115,20 @@ struct scope flow_suppress(struct flow *flow, struct here here, int *error);
 /* For the rest of the flow. 0; 1 when nothing had to change; -1 with `*error`. */
 int flow_set(struct flow *flow, struct key *key, void *value, int *error);
 
+/* A value set for the rest of a flow takes the place of the one that was set before. When that context is
+ * others', too (it was captured, or it is attached here), each value that both have would have to be counted;
+ * so at first the new one is a child of the other and borrows from it, as in a scope. It is *settled*, and
+ * lets the other go, before anything else is derived from it or anybody captures it, and when the flow waits.
+ */
+void flow_settle_slow(struct flow *flow);
+static inline bool flow_settled(const struct flow *flow) {
+    return flow->current == NULL || !flow->current->lent;
+}
+static inline void flow_settle(struct flow *flow) {
+    if (__builtin_expect(!flow_settled(flow), 0))
+        flow_settle_slow(flow);
+}
+
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
@@ -101,13 +140,22 @@ static inline struct scope flow_push_quick(struct flow *flow, const char *operat
     flow->current = node;
     return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
 }
+/* A scope that flow_push has just opened is a block's: it is over when the stack frame is that it was opened
+ * from, whether or not somebody has closed it. */
+static inline void flow_block(const struct scope *scope) {
+    ((struct context *)scope->node)->block = 1;
+}
+/* Closes, and reports as left open, the blocks of this flow whose stack frames are gone when the flow is at
+ * `here`: they were jumped over. Its stack begins at `low`, and grows down. */
+void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
+
 /* A handler may read the path and capture from it at any moment: the node leaves it first, so that the count
- * of references that is looked at then is final. */
+ * of references that is looked at then is final. When it is one, no detour was opened inside the scope: that
+ * would hold the node, too. */
 static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
     if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name ||
-        flow->detours != NULL)
+        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name)
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
@@ -115,6 +163,73 @@ static inline bool flow_close_quick(struct flow *flow, const void *scope_node, u
         return true;
     flow->current = node;
     return false;
+}
+
+/* A reference from the stash to the current context, or NULL: not that simple. */
+static inline struct context *flow_capture_quick(struct flow *flow) {
+    struct context *context = flow->stash.context;
+    if (context == NULL || context != flow->current || flow->stash.count == 0 || flow_suppressed(flow))
+        return NULL;
+    flow->stash.count--;
+    return context;
+}
+/* False: it is not of the context in stock. */
+static inline bool flow_release_quick(struct flow *flow, struct context *context) {
+    if (context == NULL || context != flow->stash.context || flow->stash.count >= STASH_MOST)
+        return false;
+    flow->stash.count++;
+    return true;
+}
+
+/* The usual attach, and the close of one in which nothing is open any longer, while nobody watches a key.
+ * All or nothing, as above. A handler that looks in between finds the one context or the other; flow that is
+ * suppressed outside is on no earlier than the context inside is current, and off before that outside is. */
+static inline struct scope flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
+    struct detour *detour = local.detours.free;
+    if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
+        return (struct scope){0};
+    local.detours.free = detour->outer;
+    local.detours.count--;
+    if (context != NULL && flow->stash.context == context && flow->stash.count > 0)
+        flow->stash.count--;
+    else
+        context_retain(context);
+    uint64_t serial = local.serial++;
+    detour->outer = flow->detours;
+    detour->before = flow->current;
+    detour->inside = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
+    detour->kind = DETOUR_ATTACH;
+    detour->root = 0;
+    detour->since = serial;
+    detour->number = ++flow->detours_opened;
+    detour->flow = (uint32_t)flow->serial;
+    detour->site = here.site;
+    atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
+    flow->current = context;
+    atomic_signal_fence(memory_order_seq_cst);
+    flow->detours = detour;
+    return (struct scope){detour, serial | DETOUR_SERIAL, flow->serial};
+}
+static inline bool flow_detach_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
+    struct detour *detour = flow->detours;
+    struct context *inside = flow->current, *attached = flow_settled(flow) ? inside : inside->parent;
+    if (detour == NULL || detour != scope_node || detour->kind != DETOUR_ATTACH ||
+        atomic_load_explicit(&detour->serial, memory_order_relaxed) != scope_serial || watch_any() ||
+        local.detours.count >= SLAB_CACHE_MOST)
+        return false;
+    uint64_t serial = attached != NULL ? atomic_load_explicit(&attached->serial, memory_order_relaxed) : 0;
+    if (serial != detour->inside)
+        return false;
+    flow->detours = detour->outer;
+    atomic_signal_fence(memory_order_seq_cst);
+    flow->current = detour->before;
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&detour->serial, 0, memory_order_relaxed);
+    detour->outer = local.detours.free;
+    local.detours.free = detour;
+    local.detours.count++;
+    flow_leave(flow, inside);
+    return true;
 }
 
 /* Closes a scope: 0, or an errno value (EPERM: this flow is not inside it). */

@@ -3,9 +3,11 @@
 
 #include "context.h"
 #include "flow.h"
+#include "origin.h"
 #include "value.h"
 
 _Thread_local struct local local;
+uint16_t (*origin_site)(const void *site);
 
 void local_end(void) {
     flow_thread_end();

@@ -15,6 +15,8 @@ struct local {
     struct value *graveyard;     /* dropped values, newest first (value.h) */
     struct slab_cache values, detours;
     struct block_caches *blocks; /* NULL: none yet */
+    const void *site;            /* where the program called us from, and... */
+    int tid;                     /* who this is: for origin.h, said by the shim */
 };
 extern _Thread_local struct local local;
 

@@ -16,6 +16,7 @@ struct entry {
     struct context *context; /* a reference */
     uint64_t count;
     uint64_t ticket;
+    struct origin origin;
     bool reserved;
     bool joined; /* no known order against the entry before */
     bool peeked;
@@ -131,6 +132,7 @@ uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint6
     if (entry != NULL) {
         entry->context = context;
         entry->count = count;
+        entry->origin = origin_here();
     }
     mailbox_lock(mailbox);
     if (entry == NULL || mailbox->entries == ENTRIES_AT_MOST) {
@@ -198,12 +200,14 @@ struct verdict {
     struct context *first;
     struct context *others[CONTEXT_LINKS];
     unsigned other_count;
+    struct origin origin; /* of the first */
 };
 
 static void verdict_add(struct verdict *verdict, const struct entry *entry, bool is_first) {
-    if (is_first)
+    if (is_first) {
         verdict->first = entry->context;
-    else if (entry->context != verdict->first && verdict->other_count < CONTEXT_LINKS)
+        verdict->origin = entry->origin;
+    } else if (entry->context != verdict->first && verdict->other_count < CONTEXT_LINKS)
         verdict->others[verdict->other_count++] = entry->context;
 }
 
@@ -211,7 +215,8 @@ static void verdict_add(struct verdict *verdict, const struct entry *entry, bool
  * known to be unknown. */
 static struct delivery deliver(const struct verdict *verdict, bool known, uint64_t flow) {
     bool doubtful = verdict->first != NULL && verdict->first->kind == CONTEXT_AMBIGUOUS;
-    struct delivery delivery = {.known = known, .ambiguous = doubtful || verdict->other_count > 0};
+    struct delivery delivery = {
+        .origin = verdict->origin, .known = known, .ambiguous = doubtful || verdict->other_count > 0};
     if (!known)
         return delivery;
     if (verdict->other_count > 0)

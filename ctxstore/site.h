@@ -4,11 +4,15 @@
  * number, which is its slot in one table for ever. States of a slot: 0, free, and anybody may fill it by
  * compare-and-swap; an address, and nobody changes it again. A reader that finds another address looks
  * further, or adds its own; so finding a known place is one load. A table that is full, as of some
- * thousands of places, gives number 0: not known. All is async-signal-safe. */
+ * thousands of places, gives number 0: not known. All is async-signal-safe.
+ *
+ * Greater numbers name whole call stacks (stack.h). An "address" that is no greater than a number can be is
+ * one already: so whoever has looked at the stack hands its number on as a place. */
 #ifndef CTXSTORE_SITE_H
 #define CTXSTORE_SITE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Where a call came from: the address of the callee's stack frame, and the place it returns to. */
@@ -26,16 +30,18 @@ static inline unsigned site_slot(const void *address) {
 }
 uint16_t site_add(const void *address);
 
+/* The number of a place that stands in its first slot, as most do; else 0. */
+static inline uint16_t site_known(const void *address) {
+    unsigned slot = site_slot(address);
+    bool found = atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address;
+    return found ? (uint16_t)slot : 0;
+}
 /* The number of a place in the code; 0: not known. */
 static inline uint16_t site_number(const void *address) {
-    unsigned slot = site_slot(address);
-    if (atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address && slot != 0)
-        return (uint16_t)slot;
-    return site_add(address);
+    uint16_t known = site_known(address);
+    return known != 0 ? known : site_add(address);
 }
-/* The place of a number; NULL: not known. */
-static inline const void *site_address(uint16_t number) {
-    return (const void *)atomic_load_explicit(&site_table[number % (1 << SITE_BITS)], memory_order_relaxed);
-}
+/* The place of a number, or the innermost one of a stack (stack.h); NULL: not known. */
+const void *site_address(uint16_t number);
 
 #endif

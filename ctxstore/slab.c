@@ -6,7 +6,10 @@
 
 #include <string.h>
 
-enum { CACHE_REFILL = 32, PAGE = 4096 };
+enum { PAGE = 4096 };
+
+size_t slab_chunk = (size_t)64 * 1024;
+unsigned slab_refill = 32;
 
 static void slab_lock(struct slab *slab) {
     if (!lock_take(&slab->lock)) { /* half changed by a thread that fork left behind: start anew */
@@ -18,13 +21,12 @@ static void slab_lock(struct slab *slab) {
 /* With the lock held. */
 static void *slab_fresh(struct slab *slab) {
     if (slab->fresh == NULL || (size_t)(slab->end - slab->fresh) < slab->size) {
-        struct slab_chunk *chunk = kernel_map(SLAB_CHUNK);
+        size_t size = slab_chunk > slab->size ? slab_chunk : slab->size;
+        char *chunk = kernel_map(size);
         if (chunk == NULL)
             return NULL;
-        chunk->older = slab->chunks;
-        slab->chunks = chunk;
-        slab->fresh = (char *)(chunk + 1);
-        slab->end = (char *)chunk + SLAB_CHUNK;
+        slab->fresh = chunk;
+        slab->end = chunk + size;
     }
     void *object = slab->fresh;
     slab->fresh += slab->size;
@@ -78,7 +80,7 @@ void slab_give_chain(struct slab *slab, void *first, void *last, unsigned count)
 }
 
 void *slab_cache_refill(struct slab_cache *cache, struct slab *slab) {
-    cache->free = slab_take_chain(slab, CACHE_REFILL, &cache->count);
+    cache->free = slab_take_chain(slab, slab_refill, &cache->count);
     return cache->free != NULL ? slab_cache_take(cache, slab) : NULL;
 }
 

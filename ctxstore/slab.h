@@ -13,25 +13,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What an object was cut from. The chunks of a slab form a list, so that all its objects can be found from
- * outside, in a process that goes on or in a core file. */
-struct slab_chunk {
-    struct slab_chunk *older;
-    uint64_t unused[7]; /* objects of 64 bytes lie on lines of their own */
-};
-enum { SLAB_CHUNK = 64 * 1024 };
-
 struct slab {
     struct lock lock;
     uint32_t size; /* of one object, in bytes; a multiple of 8 */
     void *free;
-    char *fresh, *end;         /* what is left of the newest chunk */
-    size_t out;                /* objects that are with callers */
-    struct slab_chunk *chunks; /* newest first; only ever added to */
+    char *fresh, *end; /* what is left of the newest chunk */
+    size_t out;        /* objects that are with callers */
 };
 
 #define SLAB(object_size)                                                                                    \
     { .size = (object_size) }
+
+/* How much is asked of the kernel at once, in bytes but never less than one object; and by a thread's cache
+ * of its slab, in objects. Tests ask for little, to have every allocation fail in turn. */
+extern size_t slab_chunk;
+extern unsigned slab_refill;
 
 /* One object, or NULL without memory. A fresh one is zero; a used one is as it was left. */
 void *slab_take(struct slab *slab);

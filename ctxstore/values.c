@@ -196,11 +196,29 @@ void values_release(struct values *values) {
     branch_free(branch);
 }
 
-static void values_retain(struct values *values) {
+void values_retain(struct values *values) {
     if (values_is_branch(values))
         atomic_fetch_add_explicit(&values_branch(values)->references, 1, memory_order_relaxed);
-    else
+    else if (values != NULL)
         value_retain((struct value *)values);
+}
+
+/* Branches that others hold, too, were owned before. */
+void values_own(struct values *values) {
+    if (!values_is_branch(values))
+        return;
+    struct branch *branch = values_branch(values);
+    if (atomic_load_explicit(&branch->references, memory_order_acquire) != 1)
+        return;
+    for (unsigned i = 0; i < branch->count; i++) {
+        if (branch->entry[i] == NULL)
+            continue;
+        if (branch->owned >> i & 1)
+            values_own(branch->entry[i]);
+        else
+            values_retain(branch->entry[i]);
+        branch->owned |= (uint16_t)(1U << i);
+    }
 }
 
 /* A branch that was copied. What it owns beside the way to the number is the copy's: moved, if the branch

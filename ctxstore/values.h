@@ -15,8 +15,10 @@
  * some ancestor of the context owns it, and a context keeps its ancestors alive. A scope's map
  * (ctxshim_with) only borrows, so making it counts nothing, whatever its size. A map that takes the place of
  * another one (ctxshim_set, whose context is no ancestor of the new one) inherits what that one owned: it is
- * moved when nobody else holds the old context, and counted when somebody does. So a value is destroyed
- * as soon as no context that shows it is alive, and not later.
+ * moved when nobody else holds the old context. When somebody does, it is borrowed for as long as the new
+ * context is only looked at, and counted when more is done with it (flow_settle). So a value is destroyed as
+ * soon as no context that shows it is alive; at the latest when the flow that has replaced it next calls or
+ * waits.
  *
  * Why a radix tree with trimmed branches of 16, by figures (`make bench-store`'s machine, ns; bytes of a
  * context after a set, its 40-byte node included):
@@ -103,6 +105,10 @@ void values_undo(struct values_edit *edit);
  * going, the caller holds its only reference: all is moved, and `before` with the value that was replaced is
  * gone afterwards. Else `before` stays what it is. */
 void values_inherit(struct values *before, const struct key *key, bool exclusive);
+/* What an owned map that nobody else has seen borrows becomes its own: whoever lent it may go. */
+void values_own(struct values *values);
+/* One more reference to a map that somebody owns. NULL is allowed. */
+void values_retain(struct values *values);
 /* Gives an owned map back. */
 void values_release(struct values *values);
 

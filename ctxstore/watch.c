@@ -63,16 +63,27 @@ static struct watch watch_copy(const struct watch *row) {
     return copy;
 }
 
+void (*watch_report)(const struct key *key);
+
+/* A watcher that sets its own key for ever is cut off, and what it has set stays. */
+static bool too_deep(unsigned depth, const struct watch *watch) {
+    if (depth <= DEEPEST_NOTICE)
+        return false;
+    if (watch_report != NULL)
+        watch_report(watch->key);
+    return true;
+}
+
 void watch_notify(const struct values *before, const struct values *after, bool switched) {
-    static _Thread_local unsigned depth; /* a watcher that sets its own key for ever is cut off */
-    if (before == after || depth >= DEEPEST_NOTICE)
+    static _Thread_local unsigned depth;
+    if (before == after)
         return;
     depth++;
     for (const struct watch *row = watches; row < watches + WATCHES; row++) {
         struct watch watch = watch_copy(row);
         void *old = watch.key != NULL ? values_get(before, watch.key) : NULL;
         void *new = watch.key != NULL ? values_get(after, watch.key) : NULL;
-        if (old == new)
+        if (old == new || too_deep(depth, &watch))
             continue;
         int kept = host_code_begin != NULL ? host_code_begin() : 0;
         watch.changed(old, new, switched, watch.arg);

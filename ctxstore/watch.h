@@ -20,6 +20,10 @@ void watch_remove_all(const struct key *key);
 static inline bool watch_any(void) {
     return atomic_load_explicit(&watch_count, memory_order_relaxed) != 0;
 }
+/* Told of a key whose watchers set it whenever they are told of it, deeper than they are let. Set once at
+ * start-up; may be NULL. */
+extern void (*watch_report)(const struct key *key);
+
 /* Tells the watchers of each key that differs between two maps. Runs the program's code. */
 void watch_notify(const struct values *before, const struct values *after, bool switched);
 

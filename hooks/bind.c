@@ -33,6 +33,7 @@ void hooks_bind(void) {
     }
 #if defined(__x86_64__)
     memcpy(&hook_real_vfork, &hooks_real.vfork, sizeof hook_real_vfork);
+    memcpy(&hook_real_syscall, &hooks_real.syscall, sizeof hook_real_syscall);
 #endif
 }
 

@@ -21,7 +21,7 @@ HOOK(int, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *even
 }
 
 HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int max_events, int timeout)) {
-    struct wait wait = rules_wait_begin(epoll, max_events, timeout == 0, HERE);
+    struct wait wait = rules_wait_begin(epoll, max_events, timeout, HERE);
     int count = wait.quiet ? 0 : REAL(epoll_wait)(epoll, events, wait.max_events, timeout);
     rules_wait_end(&wait, events, count);
     return count;
@@ -29,18 +29,16 @@ HOOK(int, epoll_wait, (int epoll, struct epoll_event *events, int max_events, in
 
 HOOK(int, epoll_pwait,
      (int epoll, struct epoll_event *events, int max_events, int timeout, const sigset_t *mask)) {
-    struct wait wait = rules_wait_begin(epoll, max_events, timeout == 0, HERE);
+    struct wait wait = rules_wait_begin(epoll, max_events, timeout, HERE);
     int count = wait.quiet ? 0 : REAL(epoll_pwait)(epoll, events, wait.max_events, timeout, mask);
     rules_wait_end(&wait, events, count);
     return count;
 }
 
-/* The timeout is the kernel's to read: whether it is zero is not looked at here, and the wait counts as
- * one that blocks. */
 HOOK(int, epoll_pwait2,
      (int epoll, struct epoll_event *events, int max_events, const struct timespec *timeout,
       const sigset_t *mask)) {
-    struct wait wait = rules_wait_begin(epoll, max_events, false, HERE);
+    struct wait wait = rules_wait_begin(epoll, max_events, rules_milliseconds(timeout), HERE);
     int count = wait.quiet ? 0 : REAL(epoll_pwait2)(epoll, events, wait.max_events, timeout, mask);
     rules_wait_end(&wait, events, count);
     return count;

@@ -59,7 +59,8 @@ struct hooks_real {
 extern struct hooks_real hooks_real;
 
 #if defined(__x86_64__)
-extern void *hook_real_vfork; /* where vfork's jump leads (fork.c) */
+extern void *hook_real_vfork;   /* where vfork's jump leads (fork.c) */
+extern void *hook_real_syscall; /* and syscall's (syscall.c) */
 #endif
 
 enum hook_row {

@@ -3,26 +3,7 @@
 #include "../ctxstore/kernel.h"
 #include "../shim/annotate.h"
 #include "hook.h"
-
-#include <limits.h>
-
-#define FROM_BUFFER(start, length) ((struct outgoing){.buffer = (start), .size = (length)})
-#define NO_BUFFER ((struct outgoing){0})
-
-/* How much a vector asks to move. The array is the kernel's to check first, so it is only looked at
- * when the call has succeeded. */
-static size_t vector_size(const struct iovec *buffers, size_t count, long result) {
-    size_t size = 0;
-    for (size_t i = 0; result > 0 && i < count && i < IOV_MAX; i++)
-        size += buffers[i].iov_len;
-    return size;
-}
-
-/* An eventfd's eight bytes, when the first buffer has them all. */
-static const void *vector_first(const struct iovec *buffers, long result) {
-    return result == (long)sizeof(uint64_t) && buffers[0].iov_len == sizeof(uint64_t) ? buffers[0].iov_base
-                                                                                      : NULL;
-}
+#include "vector.h"
 
 /* --- the real calls, as an annotated one makes them ---------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,10 +64,29 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
 ctxshim_scope ctxshim_push(const char *operation) {
     struct thread *thread = operation != NULL ? enter_quick() : NULL;
     if (thread == NULL)
-        return push_slow(operation, HERE);
-    struct scope scope = flow_push_quick(&thread->flow, operation, HERE);
+        return push_slow(operation, unwind_here(HERE));
+    struct here here = unwind_here(HERE);
+    struct scope scope = flow_push_quick(&thread->flow, operation, here);
     thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation, HERE);
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here);
+}
+
+/* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
+ctxshim_scope ctxshim_push_block(const char *operation) {
+    struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    struct scope scope = {0};
+    if (thread != NULL) {
+        scope = flow_push_quick(&thread->flow, operation, HERE);
+        if (scope.node != NULL)
+            flow_block(&scope);
+        thread_leave();
+    }
+    if (scope.node != NULL)
+        return public_scope(scope);
+    ctxshim_scope slow = push_slow(operation, HERE);
+    if (slow.node != NULL)
+        flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
+    return slow;
 }
 
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
@@ -79,22 +99,29 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
     return failed(error);
 }
 
-int ctxshim_pop(ctxshim_scope *scope) {
-    if (scope == NULL)
-        return failed(EINVAL);
+static inline int pop(const ctxshim_scope *scope) {
     struct thread *thread = enter_quick();
     if (thread == NULL)
         return pop_slow(scope);
-    bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
+    bool closed = scope->serial & DETOUR_SERIAL ? flow_detach_quick(&thread->flow, scope->node, scope->serial)
+                                                : flow_close_quick(&thread->flow, scope->node, scope->serial);
     thread_leave();
-    return closed ? 0 : pop_slow(scope);
+    if (!closed)
+        return pop_slow(scope);
+    thread_bury();
+    return 0;
+}
+
+int ctxshim_pop(ctxshim_scope *scope) {
+    return scope != NULL ? pop(scope) : failed(EINVAL);
 }
 
 ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, HERE, &error), &error);
+        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error),
+                      &error);
     (void)failed(name == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
@@ -146,7 +173,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
     struct thread *thread = key != NULL ? enter() : NULL;
     int error = 0;
     if (thread != NULL)
-        return opened(flow_with(&thread->flow, (struct key *)key, value, HERE, &error), &error);
+        return opened(flow_with(&thread->flow, (struct key *)key, value, unwind_here(HERE), &error), &error);
     (void)failed(key == NULL ? EINVAL : EAGAIN);
     return (ctxshim_scope){0};
 }
@@ -177,23 +204,29 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-/* In a handler that interrupted the shim the stash may be half changed; the count never is. */
-ctxshim_context *ctxshim_capture(void) {
+static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
     struct thread *thread = thread_enter();
-    if (thread == NULL) {
-        bool any = thread_self != NULL && !flow_suppressed(&thread_self->flow);
-        return any ? (ctxshim_context *)context_retain(thread_self->flow.current) : NULL;
-    }
+    if (thread == NULL)
+        return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
     thread_leave();
     return (ctxshim_context *)context;
+}
+
+ctxshim_context *ctxshim_capture(void) {
+    struct thread *thread = thread_enter_known();
+    if (thread == NULL)
+        return capture_slow();
+    struct context *context = flow_capture_quick(&thread->flow);
+    thread_leave();
+    return context != NULL ? (ctxshim_context *)context : capture_slow();
 }
 
 ctxshim_context *ctxshim_retain(ctxshim_context *context) {
     return (ctxshim_context *)context_retain(inner(context));
 }
 
-void ctxshim_release(ctxshim_context *context) {
+static __attribute__((noinline)) void release_slow(ctxshim_context *context) {
     struct thread *thread = context != NULL ? enter() : NULL;
     if (thread == NULL && context != NULL && thread_enter_ended()) {
         context_release(inner(context));
@@ -205,26 +238,53 @@ void ctxshim_release(ctxshim_context *context) {
     leave();
 }
 
-ctxshim_scope ctxshim_attach(ctxshim_context *context) {
+void ctxshim_release(ctxshim_context *context) {
+    struct thread *thread = enter_quick();
+    if (thread == NULL) {
+        release_slow(context);
+        return;
+    }
+    bool released = flow_release_quick(&thread->flow, inner(context));
+    thread_leave();
+    if (!released)
+        release_slow(context);
+}
+
+static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *context, struct here here,
+                                                           int *error) {
     struct thread *thread = enter();
-    int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    return opened(flow_attach(&thread->flow, inner(context), HERE, &error), &error);
+    struct scope scope = flow_attach(&thread->flow, inner(context), here, error);
+    leave();
+    return public_scope(scope);
+}
+
+static inline ctxshim_scope attach(ctxshim_context *context, struct here here, int *error) {
+    struct thread *thread = enter_quick();
+    if (thread == NULL)
+        return attach_slow(context, here, error);
+    struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);
+    thread_leave();
+    return scope.node != NULL ? public_scope(scope) : attach_slow(context, here, error);
+}
+
+ctxshim_scope ctxshim_attach(ctxshim_context *context) {
+    int error = 0;
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
+    (void)failed(error);
+    return scope;
 }
 
 int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     if (fn == NULL)
         return failed(EINVAL);
     int error = 0;
-    struct thread *thread = enter();
-    ctxshim_scope scope = {0};
-    if (thread != NULL)
-        scope = opened(flow_attach(&thread->flow, inner(context), HERE, &error), &error);
+    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
     if (error != 0)
-        return -1;
+        return failed(error);
     fn(arg);
-    return ctxshim_pop(&scope);
+    return pop(&scope);
 }
 
 ctxshim_scope ctxshim_suppress_flow(void) {
@@ -232,10 +292,11 @@ ctxshim_scope ctxshim_suppress_flow(void) {
     int error = 0;
     if (thread == NULL)
         return (ctxshim_scope){0};
-    return opened(flow_suppress(&thread->flow, HERE, &error), &error);
+    return opened(flow_suppress(&thread->flow, unwind_here(HERE), &error), &error);
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {
+    frame_asked(HERE);
     return context_format(thread_self != NULL ? thread_self->flow.current : NULL, buffer, size);
 }
 

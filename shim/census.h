@@ -1,33 +1,41 @@
-/* How the outside finds what the shim knows: one object in the library's own memory, recognised by its mark,
- * that leads to all the rest. `ctxshim ps` and the debugger read it without the process's help: by
- * process_vm_readv, in one that hangs, or in a core file.
+/* All threads and what each is doing: the list that `ctxshim ps` shows, from inside or from outside.
  *
- * What makes that safe for the reader: objects are type-stable and their slabs' chunks are never given back,
- * so each address that was once right can be read for ever; an object says whether it is alive, and a
- * context's serial, which no other ever has, says whether it is still the same after it was copied. Nothing
- * here costs the process anything. */
+ * The records of threads lie in one list that only grows, as their memory is never freed: going along it
+ * needs no lock, and may happen at any moment, while threads start and end. Each is looked at as peek.h says;
+ * what its thread changes meanwhile is looked at again. Threads that the shim has not met yet have no record.
+ *
+ * From outside, the list is found by a mark in the library's own memory: in a process that goes on or hangs,
+ * and in a core file. None of this costs the process anything. */
 #ifndef SHIM_CENSUS_H
 #define SHIM_CENSUS_H
 
-#include "../ctxstore/context.h"
-#include "openfile.h"
+#include "../ctxstore/peek.h"
 #include "thread.h"
 
+/* The one object that the outside looks for. */
 #define CENSUS_MARK "ctxshim census"
-
-/* Of everything that a reader looks into: a command of another version is told by it that it cannot read. */
 #define CENSUS_LAYOUT                                                                                        \
-    ((uint64_t)sizeof(struct thread) << 48 | (uint64_t)offsetof(struct thread, frames) << 32 |               \
-     (uint64_t)sizeof(struct frame) << 20 | (uint64_t)sizeof(struct open_file) << 8 |                        \
+    ((uint64_t)sizeof(struct thread) << 40 | (uint64_t)offsetof(struct thread, frames) << 28 |               \
+     (uint64_t)sizeof(struct frame) << 16 | (uint64_t)offsetof(struct frame, provenance) << 8 |              \
      (uint64_t)sizeof(struct context))
-
 struct census {
     _Alignas(16) char mark[16];
-    uint64_t layout;
-    const struct slab *threads;                   /* of struct thread: alive while `tid` is not 0 */
-    const struct slab *contexts, *value_contexts; /* of struct context: alive while `serial` is not 0 */
-    const struct slab *files; /* of struct open_file: alive while `descriptors` is not 0 */
+    uint64_t layout;     /* of what a reader looks into: another version's command cannot read it */
+    const void *records; /* where thread_records lies */
 };
-extern const struct census census_of_shim;
+extern const struct census census_mark;
+
+struct census_line {
+    int tid;           /* the kernel's, in the process's own namespace */
+    const char *stack; /* as ctxshim_stack prints it; NULL: it changed all the time */
+    bool doubtful;     /* the stack is not for sure */
+    bool adopted;      /* `provenance` says where the context came from */
+    struct provenance provenance;
+};
+
+/* Calls `each` for every thread that has a record. `records` is where that process's thread_records lies. In
+ * this process: async-signal-safe, if `each` is. */
+void census_take(const struct memory *memory, const void *records,
+                 void (*each)(const struct census_line *line, void *arg), void *arg);
 
 #endif

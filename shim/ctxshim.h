@@ -39,7 +39,8 @@
 #ifdef CTXSHIM_BUILD
 #    define CTXSHIM_API extern __attribute__((visibility("default")))
 #else
-#    define CTXSHIM_API static inline
+/* Inline whatever the optimisation: a scope is reported by where the program's own line calls. */
+#    define CTXSHIM_API static inline __attribute__((always_inline))
 #endif
 
 #ifdef __cplusplus
@@ -168,6 +169,10 @@ CTXSHIM_API size_t ctxshim_stack(char *buffer, size_t size);
 /* 1 when the shim is loaded, else 0. Signals: safe. */
 CTXSHIM_API int ctxshim_active(void);
 
+/* What CTXSHIM_SCOPE enters a block by: ctxshim_push, for a scope that cannot outlive the caller's stack
+ * frame. */
+CTXSHIM_API ctxshim_scope ctxshim_push_block(const char *operation);
+
 /* What CTXSHIM_SCOPE leaves a block by. An error that is on its way out keeps its errno. */
 static inline void ctxshim_header_close(ctxshim_scope *scope) {
     int saved = errno;
@@ -182,7 +187,8 @@ static inline void ctxshim_header_close(ctxshim_scope *scope) {
 namespace {
 class ctxshim_header_scope {
   public:
-    explicit ctxshim_header_scope(const char *operation) : scope(ctxshim_push(operation)) {
+    __attribute__((always_inline)) explicit ctxshim_header_scope(const char *operation)
+        : scope(ctxshim_push_block(operation)) {
     }
     ~ctxshim_header_scope() {
         ctxshim_header_close(&scope);
@@ -210,7 +216,7 @@ class ctxshim_header_scope {
 #else
 #    define CTXSHIM_SCOPE(operation)                                                                         \
         ctxshim_scope CTXSHIM_HEADER_NAME(__COUNTER__)                                                       \
-            __attribute__((cleanup(ctxshim_header_close), unused)) = ctxshim_push(operation)
+            __attribute__((cleanup(ctxshim_header_close), unused)) = ctxshim_push_block(operation)
 #endif
 
 #ifndef CTXSHIM_BUILD
@@ -230,6 +236,7 @@ extern "C" {
 struct ctxshim_header_table {
     int resolved;
     ctxshim_scope (*push)(const char *operation);
+    ctxshim_scope (*push_block)(const char *operation);
     int (*pop)(ctxshim_scope *scope);
     ctxshim_scope (*root)(const char *name);
     int (*rename)(const char *name);
@@ -251,8 +258,8 @@ struct ctxshim_header_table {
 };
 
 /* The name ends in the layout's version: objects that mix headers must not share a table. */
-extern struct ctxshim_header_table ctxshim_header_table_1 __attribute__((weak, visibility("hidden")));
-struct ctxshim_header_table ctxshim_header_table_1;
+extern struct ctxshim_header_table ctxshim_header_table_2 __attribute__((weak, visibility("hidden")));
+struct ctxshim_header_table ctxshim_header_table_2;
 
 static void *ctxshim_header_dlsym(void *handle, const char *name) __attribute__((weakref("dlsym")));
 static char *ctxshim_header_dlerror(void) __attribute__((weakref("dlerror")));
@@ -267,6 +274,7 @@ static inline int ctxshim_header_find(void *slot, const char *name) {
 
 static inline void ctxshim_header_find_all(struct ctxshim_header_table *table) {
     ctxshim_header_find(&table->push, "ctxshim_push");
+    ctxshim_header_find(&table->push_block, "ctxshim_push_block");
     ctxshim_header_find(&table->pop, "ctxshim_pop");
     ctxshim_header_find(&table->root, "ctxshim_root");
     ctxshim_header_find(&table->rename, "ctxshim_rename");
@@ -288,7 +296,7 @@ static inline void ctxshim_header_find_all(struct ctxshim_header_table *table) {
 /* The earliest priority that is not the system's: before the constructors of the object that includes this.
  * A name that is missing makes libc keep an error message; dlerror takes it back. */
 __attribute__((constructor(101))) static void ctxshim_header_resolve(void) {
-    struct ctxshim_header_table *table = &ctxshim_header_table_1;
+    struct ctxshim_header_table *table = &ctxshim_header_table_2;
     if (table->resolved)
         return;
     table->resolved = 1;
@@ -321,86 +329,91 @@ static inline int ctxshim_header_discard(ctxshim_key *key, void *value) {
     return 0;
 }
 
-static inline ctxshim_scope ctxshim_push(const char *operation) {
-    return ctxshim_header_table_1.push ? ctxshim_header_table_1.push(operation) : ctxshim_header_none();
+CTXSHIM_API ctxshim_scope ctxshim_push(const char *operation) {
+    return ctxshim_header_table_2.push ? ctxshim_header_table_2.push(operation) : ctxshim_header_none();
 }
 
-static inline int ctxshim_pop(ctxshim_scope *scope) {
-    return ctxshim_header_table_1.pop ? ctxshim_header_table_1.pop(scope) : 0;
+CTXSHIM_API ctxshim_scope ctxshim_push_block(const char *operation) {
+    return ctxshim_header_table_2.push_block ? ctxshim_header_table_2.push_block(operation)
+                                             : ctxshim_header_none();
 }
 
-static inline ctxshim_scope ctxshim_root(const char *name) {
-    return ctxshim_header_table_1.root ? ctxshim_header_table_1.root(name) : ctxshim_header_none();
+CTXSHIM_API int ctxshim_pop(ctxshim_scope *scope) {
+    return ctxshim_header_table_2.pop ? ctxshim_header_table_2.pop(scope) : 0;
 }
 
-static inline int ctxshim_rename(const char *name) {
-    return ctxshim_header_table_1.rename ? ctxshim_header_table_1.rename(name) : 0;
+CTXSHIM_API ctxshim_scope ctxshim_root(const char *name) {
+    return ctxshim_header_table_2.root ? ctxshim_header_table_2.root(name) : ctxshim_header_none();
+}
+
+CTXSHIM_API int ctxshim_rename(const char *name) {
+    return ctxshim_header_table_2.rename ? ctxshim_header_table_2.rename(name) : 0;
 }
 
 /* Resolves, should another constructor be here first: a stub made then would be taken for a real key later.
  */
-static inline ctxshim_key *ctxshim_key_create(const char *name, void (*destroy)(void *value)) {
+CTXSHIM_API ctxshim_key *ctxshim_key_create(const char *name, void (*destroy)(void *value)) {
     ctxshim_header_resolve();
-    if (ctxshim_header_table_1.key_create)
-        return ctxshim_header_table_1.key_create(name, destroy);
+    if (ctxshim_header_table_2.key_create)
+        return ctxshim_header_table_2.key_create(name, destroy);
     struct ctxshim_header_stub *stub = (struct ctxshim_header_stub *)malloc(sizeof *stub);
     if (stub)
         stub->destroy = destroy;
     return (ctxshim_key *)stub;
 }
 
-static inline int ctxshim_set(ctxshim_key *key, void *value) {
-    return ctxshim_header_table_1.set ? ctxshim_header_table_1.set(key, value)
+CTXSHIM_API int ctxshim_set(ctxshim_key *key, void *value) {
+    return ctxshim_header_table_2.set ? ctxshim_header_table_2.set(key, value)
                                       : ctxshim_header_discard(key, value);
 }
 
-static inline ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
-    if (ctxshim_header_table_1.with)
-        return ctxshim_header_table_1.with(key, value);
+CTXSHIM_API ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
+    if (ctxshim_header_table_2.with)
+        return ctxshim_header_table_2.with(key, value);
     (void)ctxshim_header_discard(key, value);
     return ctxshim_header_none();
 }
 
-static inline void *ctxshim_get(ctxshim_key *key) {
-    return ctxshim_header_table_1.get ? ctxshim_header_table_1.get(key) : NULL;
+CTXSHIM_API void *ctxshim_get(ctxshim_key *key) {
+    return ctxshim_header_table_2.get ? ctxshim_header_table_2.get(key) : NULL;
 }
 
-static inline int ctxshim_key_destroy(ctxshim_key *key) {
-    if (ctxshim_header_table_1.key_destroy)
-        return ctxshim_header_table_1.key_destroy(key);
+CTXSHIM_API int ctxshim_key_destroy(ctxshim_key *key) {
+    if (ctxshim_header_table_2.key_destroy)
+        return ctxshim_header_table_2.key_destroy(key);
     free(key);
     return 0;
 }
 
-static inline int ctxshim_on_change(ctxshim_key *key,
-                                    void (*changed)(void *before, void *after, int switched, void *arg),
-                                    void *arg) {
-    return ctxshim_header_table_1.on_change ? ctxshim_header_table_1.on_change(key, changed, arg) : 0;
+CTXSHIM_API int ctxshim_on_change(ctxshim_key *key,
+                                  void (*changed)(void *before, void *after, int switched, void *arg),
+                                  void *arg) {
+    return ctxshim_header_table_2.on_change ? ctxshim_header_table_2.on_change(key, changed, arg) : 0;
 }
 
-static inline int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
-    return ctxshim_header_table_1.on_change_remove ? ctxshim_header_table_1.on_change_remove(key, arg) : 0;
+CTXSHIM_API int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
+    return ctxshim_header_table_2.on_change_remove ? ctxshim_header_table_2.on_change_remove(key, arg) : 0;
 }
 
-static inline ctxshim_context *ctxshim_capture(void) {
-    return ctxshim_header_table_1.capture ? ctxshim_header_table_1.capture() : NULL;
+CTXSHIM_API ctxshim_context *ctxshim_capture(void) {
+    return ctxshim_header_table_2.capture ? ctxshim_header_table_2.capture() : NULL;
 }
 
-static inline ctxshim_context *ctxshim_retain(ctxshim_context *context) {
-    return ctxshim_header_table_1.retain ? ctxshim_header_table_1.retain(context) : context;
+CTXSHIM_API ctxshim_context *ctxshim_retain(ctxshim_context *context) {
+    return ctxshim_header_table_2.retain ? ctxshim_header_table_2.retain(context) : context;
 }
 
-static inline void ctxshim_release(ctxshim_context *context) {
-    if (ctxshim_header_table_1.release)
-        ctxshim_header_table_1.release(context);
+CTXSHIM_API void ctxshim_release(ctxshim_context *context) {
+    if (ctxshim_header_table_2.release)
+        ctxshim_header_table_2.release(context);
 }
 
-static inline ctxshim_scope ctxshim_attach(ctxshim_context *context) {
-    return ctxshim_header_table_1.attach ? ctxshim_header_table_1.attach(context) : ctxshim_header_none();
+CTXSHIM_API ctxshim_scope ctxshim_attach(ctxshim_context *context) {
+    return ctxshim_header_table_2.attach ? ctxshim_header_table_2.attach(context) : ctxshim_header_none();
 }
 
 /* Here and not in the shim, so that the caller's own unwinding closes the scope on an exception. */
-static inline int ctxshim_run(ctxshim_context *context, void (*fn)(void *arg), void *arg) {
+CTXSHIM_API int ctxshim_run(ctxshim_context *context, void (*fn)(void *arg), void *arg) {
     int saved = errno;
     errno = 0;
     ctxshim_scope scope __attribute__((cleanup(ctxshim_header_close))) = ctxshim_attach(context);
@@ -413,21 +426,21 @@ static inline int ctxshim_run(ctxshim_context *context, void (*fn)(void *arg), v
     return 0;
 }
 
-static inline ctxshim_scope ctxshim_suppress_flow(void) {
-    return ctxshim_header_table_1.suppress_flow ? ctxshim_header_table_1.suppress_flow()
+CTXSHIM_API ctxshim_scope ctxshim_suppress_flow(void) {
+    return ctxshim_header_table_2.suppress_flow ? ctxshim_header_table_2.suppress_flow()
                                                 : ctxshim_header_none();
 }
 
-static inline size_t ctxshim_stack(char *buffer, size_t size) {
-    if (ctxshim_header_table_1.stack)
-        return ctxshim_header_table_1.stack(buffer, size);
+CTXSHIM_API size_t ctxshim_stack(char *buffer, size_t size) {
+    if (ctxshim_header_table_2.stack)
+        return ctxshim_header_table_2.stack(buffer, size);
     if (size > 0)
         buffer[0] = '\0';
     return 0;
 }
 
-static inline int ctxshim_active(void) {
-    return ctxshim_header_table_1.active ? ctxshim_header_table_1.active() : 0;
+CTXSHIM_API int ctxshim_active(void) {
+    return ctxshim_header_table_2.active ? ctxshim_header_table_2.active() : 0;
 }
 
 #    ifdef __cplusplus

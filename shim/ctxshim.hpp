@@ -23,9 +23,9 @@
 #include <string>
 #include <utility>
 
-/* Each linked object has a table of the shim's functions of its own (ctxshim.h): so these functions must not
- * be shared among objects, as inline ones of default visibility are. */
-#define CTXSHIM_HEADER_OWN __attribute__((visibility("hidden")))
+/* Inlined, so that a report names the line that opened a scope and not this file. Hidden, since each linked
+ * object has a table of the shim's functions of its own (ctxshim.h), which others must not share. */
+#define CTXSHIM_HEADER_OWN __attribute__((always_inline, visibility("hidden")))
 
 namespace ctxshim {
 

@@ -13,7 +13,9 @@ static void limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     if (thread != thread_self)
         return;
-    frame_limit = top != NULL && top->comparable ? top->wait.address : FRAME_OPEN_ENDED;
+    frame_limit = top != NULL && top->comparable ? top->edge : FRAME_OPEN_ENDED;
+    if (top != NULL && top->passing != 0)
+        frame_limit = 0;
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
@@ -29,14 +31,19 @@ struct context *frame_base_clean(const struct thread *thread) {
 }
 
 static bool is_open(const struct context *node) {
-    return node != NULL && node->scoped && !atomic_load_explicit(&node->closed, memory_order_relaxed);
+    return node != NULL && node->scoped && !context_closed(node);
 }
 
-/* How many scopes from the innermost outwards are open. */
+/* How many nodes from the innermost outwards are open scopes, or values set in one. */
 static uint16_t open_scopes(const struct context *context) {
-    uint16_t count = 0;
-    for (; is_open(context) && count < UINT16_MAX; context = context->parent)
-        count++;
+    uint16_t count = 0, nodes = 0;
+    for (; context != NULL && nodes < UINT16_MAX; context = context->parent) {
+        nodes++;
+        if (is_open(context))
+            count = nodes;
+        else if (context->kind != CONTEXT_VALUE || context->scoped)
+            break;
+    }
     return count;
 }
 
@@ -50,6 +57,8 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .base = base,
                             .opened = flow_mark(&thread->flow),
                             .open_scopes = open_scopes(thread->flow.current),
+                            .edge = wait.address,
+                            .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
     limit_renew(thread);
     return frame;
@@ -58,9 +67,10 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
 /* Scopes that were open when the frame began, and were closed from inside it, are not gone back to. One that
  * had been closed before is another matter: work goes on in it for as long as it takes. */
 static struct context *still_open(const struct frame *frame, struct context *before) {
-    struct context *open = before;
-    for (uint16_t i = 0; i < frame->open_scopes && open != NULL && !is_open(open); i++)
-        open = open->parent;
+    struct context *open = before, *node = before;
+    for (uint16_t i = 0; i < frame->open_scopes && node != NULL; i++, node = node->parent)
+        if (node->scoped && context_closed(node))
+            open = node->parent;
     if (open != before) {
         context_retain(open);
         context_release(before);
@@ -86,6 +96,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     frame->generation = generation;
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
+    frame->provenance.by = cell_origin(&file->cell).tid;
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -93,13 +104,55 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
            atomic_load_explicit(&file->waited, memory_order_relaxed) == frame->wait_serial;
 }
 
-void frame_next(struct thread *thread) {
+static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
+    frame->handed_on = false;
+    frame->passing = 0;
+    limit_renew(thread);
+}
+
+/* A request that the last callback read, and neither answered nor left with a carrier, lies in a queue of the
+ * program's own. When that is worked off, nobody sees. */
+static bool left_in_queue(const struct frame *frame) {
+    return frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation &&
+           file_kind(frame->file) == FILE_CONNECTION && file_has(frame->file, FILE_OUTSTANDING) &&
+           !frame->handed_on;
+}
+
+void frame_reads(struct thread *thread, struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame_reported(frame, file))
+        return;
+    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
+    if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
+        return;
+    frame->queued |= left_in_queue(frame);
+    frame_next(thread);
+}
+
+/* Consumes the reference and returns another. */
+static struct context *not_for_sure(struct thread *thread, struct context *context) {
+    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
+        return context;
+    struct context *doubtful = context_ambiguous(context, NULL, 0, thread->flow.serial);
+    context_release(context);
+    return doubtful;
+}
+
+void frame_doubt(struct thread *thread, enum evidence evidence) {
+    struct context *current = thread->flow.current;
+    struct frame *frame = frame_top(thread);
+    if (current == NULL || frame == NULL || frame_explicit(thread))
+        return;
+    struct provenance provenance = frame->provenance;
+    frame_adopt(thread, not_for_sure(thread, context_retain(current)), evidence);
+    provenance.evidence = evidence;
+    frame->provenance = provenance;
 }
 
 void frame_end_all(struct thread *thread) {
@@ -130,13 +183,25 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         context_release(context);
         return;
     }
+    if (frame->queued && evidence == EVIDENCE_EVENT)
+        context = not_for_sure(thread, context);
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
-    frame->provenance = (struct provenance){evidence, -1, -1, provenance_clock()};
+    frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
+    frame->passing = 0;
+    limit_renew(thread);
+}
+
+void frame_passes(struct thread *thread, struct here here) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->passing = here.address;
+    limit_renew(thread);
 }
 
 /* Has the callback left the work that was adopted, by closing a scope of it? What it opened then is that
@@ -155,13 +220,74 @@ bool frame_explicit(const struct thread *thread) {
     return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
 }
 
+/* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
+ * read goes on in their caller, as if the read alone had opened the frame. */
+static bool goes_on(const struct thread *thread, const struct frame *frame) {
+    return frame->lone && !frame->loop->many && frame->provenance.evidence >= EVIDENCE_READ &&
+           thread->depth == 1;
+}
+
+/* Its loop goes on at a shallower depth than that of its wait, as it has before. When callbacks have run,
+ * that is a later phase, with whatever they have left for it. */
+static void frame_crosses(struct thread *thread, struct frame *frame) {
+    frame->edge = frame->limit;
+    limit_renew(thread);
+    if (frame->file == NULL)
+        return;
+    frame->later = true;
+    if (frame->mixed || frame->queued)
+        frame_doubt(thread, EVIDENCE_EVENT);
+}
+
+static void frame_leave(struct thread *thread, uintptr_t here) {
+    struct frame *frame = frame_top(thread);
+    thread->left_frame = true;
+    if (thread->depth == 1 && frame->before == frame->base) {
+        thread->left_loop = frame->loop;
+        thread->left_at = here;
+    }
+    if (!goes_on(thread, frame)) {
+        frame_end(thread);
+        return;
+    }
+    frame->wait = (struct here){FRAME_OPEN_ENDED, NULL};
+    frame->loop = NULL;
+    frame->wait_serial = 0;
+    frame->edge = frame->limit = FRAME_OPEN_ENDED;
+    limit_renew(thread);
+}
+
+static void frame_passed(struct thread *thread) {
+    struct frame *top = frame_top(thread);
+    if (top == NULL || top->passing == 0)
+        return;
+    top->passing = 0;
+    limit_renew(thread);
+    frame_doubt(thread, top->provenance.evidence);
+}
+
+/* The first question after a call is about that call, if who made it can still be the one that asks. */
+void frame_asked_slow(uintptr_t here) {
+    enum { ANSWERED = 1 };
+    struct thread *thread = thread_self;
+    struct frame *top = thread != NULL ? frame_top(thread) : NULL;
+    if (top != NULL && here <= top->passing && thread_on_own_stack(thread, here))
+        top->passing = ANSWERED;
+    else
+        frame_settle_slow(here);
+}
+
 void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    frame_passed(thread);
     while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
-        thread->left_frame = true;
-        frame_end(thread);
+        struct frame *top = frame_top(thread);
+        if (here <= top->limit)
+            frame_crosses(thread, top);
+        else
+            frame_leave(thread, here);
     }
     thread_leave();
 }

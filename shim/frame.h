@@ -1,10 +1,11 @@
 /* Dispatch frames: what a callback does to its context never reaches the loop or the next callback.
  *
  * Taking work from a carrier opens one, the next wait at the same or a shallower stack address ends it,
- * and so does any hook entered from a shallower address; then the context before is current again, and
- * scopes left open inside are closed and reported. A deeper wait nests, unless it returns to the same
- * place as the frame's own wait (an interpreter calls its one wait at several depths). On a stack whose
- * bounds are not known addresses are not compared, and the frame ends at the next wait. */
+ * and so does any hook entered from a shallower address than its loop has ever come back from; then the
+ * context before is current again, and scopes left open inside are closed and reported. A deeper wait nests,
+ * unless it returns to the same place as the frame's own wait (an interpreter calls its one wait at several
+ * depths). On a stack whose bounds are not known addresses are not compared, and the frame ends at the next
+ * wait. */
 #ifndef SHIM_FRAME_H
 #define SHIM_FRAME_H
 
@@ -37,15 +38,36 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation);
 /* Did the wait that opened this frame report the file? */
 bool frame_reported(const struct frame *frame, const struct open_file *file);
-/* The next callback of the same wait begins: what the last one left is over, and reported. */
-void frame_next(struct thread *thread);
+/* A batch is handled callback by callback: one that reads the file (or accepts from it) for the first time
+ * after its wait has reported it, when another one has done so before, is the next. What the last one left is
+ * over, and reported. */
+void frame_reads(struct thread *thread, struct open_file *file);
+
+/* What it is now, nobody knows: its context goes on as the likeliest. */
+void frame_doubt(struct thread *thread, enum evidence evidence);
+/* E4: a call from `here` is for sure the current context's; what follows need not be. The next hook is in
+ * doubt, and so is who asks from a shallower place. */
+void frame_passes(struct thread *thread, struct here here);
+/* The callback leaves its work with a carrier: it need not lie in a queue of the program's. */
+static inline void frame_hands_on(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL)
+        frame->handed_on = true;
+}
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);
 
 /* A hook was entered at `here`: ends the frames whose loop has been left. */
 void frame_settle_slow(uintptr_t here);
+/* The program asks what is current. */
+void frame_asked_slow(uintptr_t here);
+static inline void frame_asked(struct here here) {
+    if (__builtin_expect(here.address > frame_limit, 0))
+        frame_asked_slow(here.address);
+}
 static inline void frame_settle(struct here here) {
+    local.site = here.site;
     if (__builtin_expect(here.address > frame_limit, 0))
         frame_settle_slow(here.address);
 }

@@ -188,6 +188,14 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
     context_release(context);
 }
 
+uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file) {
+    files_lock(file);
+    const struct interest *interest = interest_of(set, fd, file);
+    uint32_t events = interest != NULL ? interest->events : 0;
+    lock_give(&interest_lock);
+    return events;
+}
+
 bool interest_watches(const struct interest_set *set, struct open_file *file) {
     files_lock(file);
     const struct interest *interest = file->interests;
@@ -240,12 +248,12 @@ static bool explains(const struct interest *interest, const struct epoll_event *
 }
 
 /* With the set locked. */
-static const struct interest *set_find(const struct interest_set *set, const struct epoll_event *event,
-                                       bool *several) {
-    const struct interest *found = NULL;
+static struct interest *set_find(const struct interest_set *set, const struct epoll_event *event,
+                                 bool *several) {
+    struct interest *found = NULL;
     if (set->buckets == 0)
         return NULL;
-    const struct interest *interest = set->bucket[bucket_of(set, event->data.u64)];
+    struct interest *interest = set->bucket[bucket_of(set, event->data.u64)];
     for (; interest != NULL; interest = interest->next_in_bucket) {
         if (interest->data != event->data.u64 || !explains(interest, event))
             continue;
@@ -259,14 +267,20 @@ static const struct interest *set_find(const struct interest_set *set, const str
 
 struct sighting interest_find(struct interest_set *set, const struct epoll_event *event) {
     struct sighting sighting = {0};
+    struct context *over = NULL;
     set_lock(set);
-    const struct interest *interest = set_find(set, event, &sighting.several);
+    struct interest *interest = set_find(set, event, &sighting.several);
     if (interest != NULL) {
+        if (context_over(interest->context)) { /* a registration does not keep a request that has ended */
+            over = interest->context;
+            interest->context = NULL;
+        }
         sighting.file = interest->file;
         sighting.generation = interest->generation;
         sighting.asked = interest->events;
         sighting.context = context_retain(interest->context);
     }
     lock_give(&set->lock);
+    context_release(over);
     return sighting;
 }

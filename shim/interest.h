@@ -29,6 +29,8 @@ void interest_change(struct interest_set *set, int fd, struct open_file *file,
                      const struct epoll_event *event, struct context *context);
 void interest_remove(struct interest_set *set, int fd, struct open_file *file);
 void interest_forget_file(struct open_file *file);
+/* What the registration of `fd` asks for; 0 when there is none. */
+uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file);
 /* Is the file registered in this set? */
 bool interest_watches(const struct interest_set *set, struct open_file *file);
 

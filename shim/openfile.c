@@ -7,7 +7,7 @@
 #include "process.h"
 #include "thread.h"
 
-struct slab open_files = SLAB(sizeof(struct open_file));
+static struct slab files = SLAB(sizeof(struct open_file));
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -59,15 +59,26 @@ struct open_file *file_at_far(int fd) {
     return slot != NULL ? atomic_load_explicit(slot, memory_order_acquire) : NULL;
 }
 
+/* Nobody will ask or be answered on it any more. */
+static void connection_ends(struct cell *cell) {
+    struct context *context = cell_copy(cell, cell_generation(cell));
+    context_end(context);
+    context_release(context);
+}
+
 static void file_free(struct open_file *file) {
     interest_forget_file(file);
+    if (file_kind(file) == FILE_CONNECTION) {
+        connection_ends(&file->cell);
+        connection_ends(&file->root);
+    }
     cell_end(&file->cell);
     cell_end(&file->root);
     if (file_kind(file) == FILE_EVENTFD && file->mailbox != NULL)
         mailbox_free(file->mailbox);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(&open_files, file);
+    slab_give(&files, file);
 }
 
 void file_drop(struct open_file *file) {
@@ -91,11 +102,11 @@ void file_put_back(int fd, struct open_file *file) {
 }
 
 struct open_file *file_open(int fd, enum file_kind kind) {
-    struct open_file *file = slab_take(&open_files);
+    struct open_file *file = slab_take(&files);
     file_slot *slot = slot_of(fd, true);
     if (file == NULL || slot == NULL) {
         if (file != NULL)
-            slab_give(&open_files, file);
+            slab_give(&files, file);
         file_drop(file_detach(fd));
         return NULL;
     }

@@ -18,7 +18,6 @@
 #define SHIM_OPENFILE_H
 
 #include "../ctxstore/cell.h"
-#include "../ctxstore/slab.h"
 
 enum file_kind {
     FILE_PLAIN,      /* nothing but a registration (F2) or an annotation */
@@ -118,9 +117,6 @@ static inline void file_mark(struct open_file *file, enum file_flag flag, bool o
     else
         atomic_fetch_and_explicit(&file->flags, (uint16_t)~flag, memory_order_relaxed);
 }
-
-/* All of them, for the census. */
-extern struct slab open_files;
 
 /* Does another process have it too, so that what is queued on it may never be read here? */
 bool file_is_shared(const struct open_file *file);

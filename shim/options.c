@@ -7,23 +7,28 @@
 
 struct options options;
 
-enum option_type { OPTION_FLAG, OPTION_CHOICE, OPTION_LIST };
+enum option_type { OPTION_FLAG, OPTION_CHOICE, OPTION_NUMBER, OPTION_TEXT, OPTION_LIST };
 
 static const struct option {
     const char *name;
     enum option_type type;
     size_t offset;
     const char *preset;
-    const char *words;
+    const char *words; /* of a number: the most */
     const char *help;
 } table[] = {
 #define FLAG(name, default, help) {#name, OPTION_FLAG, offsetof(struct options, name), #default, "0|1", help},
 #define CHOICE(name, default, words, help)                                                                   \
     {#name, OPTION_CHOICE, offsetof(struct options, name), #default, words, help},
+#define NUMBER(name, default, most, help)                                                                    \
+    {#name, OPTION_NUMBER, offsetof(struct options, name), #default, #most, help},
+#define TEXT(name, help) {#name, OPTION_TEXT, offsetof(struct options, name), "", "", help},
 #define LIST(name, help) {#name, OPTION_LIST, offsetof(struct options, name), "", "", help},
 #include "options.def"
 #undef FLAG
 #undef CHOICE
+#undef NUMBER
+#undef TEXT
 #undef LIST
 };
 
@@ -52,10 +57,43 @@ static bool list_add(char *list, const char *value) {
     return true;
 }
 
+/* A whole number of decimal digits, or -1. */
+static long number_of(const char *text) {
+    long number = 0;
+    if (*text == '\0')
+        return -1;
+    for (; *text != '\0'; text++) {
+        if (*text < '0' || *text > '9' || number > 100000000)
+            return -1;
+        number = number * 10 + (*text - '0');
+    }
+    return number;
+}
+
+static bool number_set(const struct option *option, void *place, const char *value) {
+    long number = number_of(value);
+    bool fits = number >= 0 && number <= number_of(option->words);
+    if (fits)
+        *(int *)place = (int)number;
+    return fits;
+}
+
+static bool text_set(char *text, const char *value) {
+    size_t length = strlen(value);
+    if (length >= OPTION_TEXT_ROOM)
+        return false;
+    memcpy(text, value, length + 1);
+    return true;
+}
+
 static bool option_set(const struct option *option, const char *value) {
     char *place = (char *)&options + option->offset;
     if (option->type == OPTION_LIST)
         return list_add(place, value);
+    if (option->type == OPTION_NUMBER)
+        return number_set(option, place, value);
+    if (option->type == OPTION_TEXT)
+        return text_set(place, value);
     int index = word_index(option->words, value);
     if (index >= 0)
         memcpy(place, &index, sizeof index);
@@ -94,7 +132,7 @@ void options_read(const char *text, void (*warn)(const char *what, const char *o
     char key[TOKEN_ROOM], value[TOKEN_ROOM];
     memset(&options, 0, sizeof options);
     for (const struct option *option = table; option < table + OPTIONS; option++)
-        if (option->type != OPTION_LIST)
+        if (option->type != OPTION_LIST && option->type != OPTION_TEXT)
             option_set(option, option->preset);
     if (text == NULL)
         return;
@@ -115,7 +153,20 @@ void options_read(const char *text, void (*warn)(const char *what, const char *o
     }
 }
 
+static const char *values_of(const struct option *option) {
+    switch (option->type) {
+    case OPTION_NUMBER:
+        return "N";
+    case OPTION_TEXT:
+        return "TEXT";
+    case OPTION_LIST:
+        return "a,b,...";
+    default:
+        return option->words;
+    }
+}
+
 void options_help(void (*line)(const char *name, const char *values, const char *help)) {
     for (const struct option *option = table; option < table + OPTIONS; option++)
-        line(option->name, option->type == OPTION_LIST ? "a,b,..." : option->words, option->help);
+        line(option->name, values_of(option), option->help);
 }

@@ -2,16 +2,20 @@
 #ifndef SHIM_OPTIONS_H
 #define SHIM_OPTIONS_H
 
-enum { OPTION_LIST_ROOM = 1024 };
+enum { OPTION_LIST_ROOM = 1024, OPTION_TEXT_ROOM = 512 };
 
 #define FLAG(name, default, help) int name;
 #define CHOICE(name, default, words, help) int name;
+#define NUMBER(name, default, most, help) int name;
+#define TEXT(name, help) char name[OPTION_TEXT_ROOM];
 #define LIST(name, help) char name[OPTION_LIST_ROOM];
 struct options {
 #include "options.def"
 };
 #undef FLAG
 #undef CHOICE
+#undef NUMBER
+#undef TEXT
 #undef LIST
 
 enum dispatch { DISPATCH_AUTO, DISPATCH_EXACT, DISPATCH_BATCH };

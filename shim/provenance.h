@@ -26,6 +26,7 @@ struct provenance {
     enum evidence evidence;
     int carrier;    /* enum file_kind of what it came over; -1: no descriptor */
     int fd;         /* its first descriptor */
+    int by;         /* the thread that handed it over; 0: not known */
     uint64_t since; /* nanoseconds of CLOCK_MONOTONIC_COARSE */
 };
 

@@ -12,7 +12,9 @@
 #include "frame.h"
 #include "openfile.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -25,6 +27,7 @@ struct passage {
     uint64_t ticket; /* in the file's mailbox */
     bool ended;      /* an open-ended frame was ended, since the thread came back for more */
     bool foreign;    /* E4: from another request's frame, so that the question may still be open */
+    bool passing;    /* E4: the call is this request's; what follows need not be */
 };
 
 /* Is it still the open file that the call was made on? */
@@ -104,35 +107,46 @@ struct arming {
 struct arming rules_timer_begin(int fd, struct here here);
 void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value);
 
-/* --- F2: epoll (rules_wait.c) --------------------------------------------------------------------- */
+/* --- waits: F2 (rules_epoll.c), poll and select (rules_poll.c), E0 to E3 (rules_wait.c, rules_loop.c) -- */
 
-/* One wait. `max_events` is what the real call is to be given. */
+/* One wait. */
 struct wait {
-    struct thread *thread; /* NULL: nothing to do */
-    struct open_file *epoll;
+    struct thread *thread;   /* NULL: nothing to do */
+    struct open_file *epoll; /* NULL: it is poll or select */
     uint32_t generation;
     struct here here;
     struct loop *loop;
-    int max_events;
-    bool poll;  /* zero timeout: the frame is not over until something is reported */
-    bool quiet; /* E2: the answer is "nothing ready", without the real call */
+    int max_events; /* what the real call is to be given */
+    bool poll;      /* zero timeout: the frame is not over until something is reported */
+    bool left;      /* its frame was left for a shallower depth */
+    bool quiet;     /* E2: the answer is "nothing ready", without the real call */
 };
-struct wait rules_wait_begin(int epoll, int max_events, bool poll, struct here here);
+/* For so many milliseconds: -1 for ever, 0 not at all. */
+struct wait rules_wait_begin(int epoll, int max_events, long milliseconds, struct here here);
 void rules_wait_end(const struct wait *wait, const struct epoll_event *events, int count);
-/* poll, select and their kin: they end what an epoll wait at this place would end. `blocks`: not with a zero
- * timeout. */
-void rules_poll(struct here here, bool blocks);
-static inline void rules_poll_begin(struct here here, bool blocks) {
-    frame_settle(here);
-    if (thread_self != NULL)
-        rules_poll(here, blocks);
-}
+/* poll, select and their kin. */
+struct wait rules_poll_begin(long milliseconds, struct here here);
+void rules_poll_end(const struct wait *wait, const struct pollfd *fds, unsigned long count, int result);
+/* select's arguments. */
+struct selection {
+    int count;
+    const fd_set *reads, *writes, *errors;
+};
+void rules_select_end(const struct wait *wait, const struct selection *selection, int result);
+/* A time that the program points at (NULL: for ever), in milliseconds, rounded up. The pointer may be bad:
+ * then the call will fail. */
+long rules_milliseconds(const struct timespec *time);
+long rules_milliseconds_of(const struct timeval *time);
+/* A wait on a futex of the program's own: only F1 cares. */
+void rules_futex_waits(struct here here);
 void rules_epoll_created(int fd);
 
 /* A registration in progress. */
 struct registration {
     struct passage passage; /* its file is the epoll's */
     struct open_file *file; /* of the descriptor */
+    struct context *before; /* E6: a reference: what its cell had */
+    uint32_t generation;    /* E6: of that cell; 0: nothing was stamped */
     bool added;
 };
 struct registration rules_register_begin(int epoll, int operation, int fd, const struct epoll_event *event,
@@ -140,6 +154,8 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
 void rules_register_end(const struct registration *registration, int operation, int fd,
                         const struct epoll_event *event, int result);
 
+/* Does this thread run an event loop, whose work need not be where it waits? */
+bool rules_runs_loop(const struct thread *thread);
 /* E0: the frame's loop was contradicted by stronger evidence. */
 void rules_contradicted(struct thread *thread);
 /* The same outside any frame: does a loop of this thread watch the file, and is not exact yet? */
@@ -151,14 +167,15 @@ bool rules_answered_outside(struct thread *thread, struct open_file *file);
 void rules_thread_dropped(struct context *context);
 /* A reference to what a thread started now inherits. */
 struct context *rules_thread_capture(struct here here);
-/* F1: the thread is about to wait here; the second time at the same place its start context is over. */
+/* F1: the thread is about to wait here; the second time at the same place its start context is over. Blocks
+ * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
-/* The thread is about to wait for another one: only F1 cares. Nothing is destroyed here, since who waits on
- * a condition variable holds a mutex, which a destroy function may want. */
+/* The thread is about to wait for another one: only F1 and blocks left behind care. Nothing is destroyed
+ * here, since who waits on a condition variable holds a mutex, which a destroy function may want. */
 void rules_idle(struct here here);
 static inline void rules_idle_begin(struct here here) {
     frame_settle(here);
-    if (thread_self != NULL && thread_self->inherited)
+    if (thread_self != NULL && (thread_self->inherited || thread_self->flow.current != NULL))
         rules_idle(here);
 }
 void rules_forked(void);

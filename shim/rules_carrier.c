@@ -1,7 +1,7 @@
 /* The life of carriers, and what arms them: accept and listen (F7), connect (F8), eventfd (F3), timerfd (F5).
  *
  * F5  timerfd_settime leaves its context in the cell; a call that fails puts back what was there, and a
- *     timer that is disarmed awaits nothing.
+ *     timer that is disarmed awaits nothing. One that repeats does not keep a request that has ended.
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
 #include "options.h"
@@ -18,6 +18,17 @@ void rules_listen(int fd) {
     thread_leave();
 }
 
+/* In a batch it begins the next callback, which is nobody's. */
+static void accept_in_batch(struct thread *thread, struct open_file *listener) {
+    const struct frame *top = frame_top(thread);
+    if (listener == NULL || top == NULL || !top->mixed || !frame_reported(top, listener))
+        return;
+    frame_reads(thread, listener);
+    if (top->file == NULL && !frame_explicit(thread))
+        frame_adopt(thread, context_retain(top->base), EVIDENCE_NONE);
+    frame_came_from(thread, listener, cell_generation(&listener->cell));
+}
+
 void rules_accept_begin(int listener, struct here here) {
     frame_settle(here);
     struct thread *thread = thread_enter();
@@ -26,6 +37,7 @@ void rules_accept_begin(int listener, struct here here) {
     const struct frame *top = frame_top(thread);
     if (top != NULL && top->wait.address == FRAME_OPEN_ENDED)
         frame_end(thread);
+    accept_in_batch(thread, file_at(listener));
     rules_thread_waits(thread, here);
     thread_leave();
     rules_bury_before(listener);
@@ -53,6 +65,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+        frame_hands_on(thread);
     }
     thread_leave();
     return passage;
@@ -110,6 +123,7 @@ struct arming rules_timer_begin(int fd, struct here here) {
     arming.passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     arming.before = cell_copy(&file->cell, arming.passage.generation);
     cell_put(&file->cell, arming.passage.generation, flow_capture(&thread->flow));
+    frame_hands_on(thread);
     thread_leave();
     return arming;
 }
@@ -126,6 +140,8 @@ void rules_timer_end(const struct arming *arming, int result, const struct itime
         cell_put(&file->cell, arming->passage.generation, NULL);
     if (result == 0)
         file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
+    if (file_has(file, FILE_REPEATS))
+        cell_last(&file->cell, arming->passage.generation);
     context_release(arming->before);
     thread_leave();
 }

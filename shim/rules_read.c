@@ -17,18 +17,6 @@
 
 /* --- adopting ------------------------------------------------------------------------------------ */
 
-/* A batch is handled callback by callback. One that reads, for the first time in this frame, what the wait
- * reported, after another one read something else so, is the next: what the last one left is not its. */
-static void next_callback(struct thread *thread, const struct passage *passage) {
-    struct frame *frame = frame_top(thread);
-    if (frame == NULL || !frame_reported(frame, passage->file))
-        return;
-    uint64_t served =
-        atomic_exchange_explicit(&passage->file->served, frame->wait_serial, memory_order_relaxed);
-    if (served != frame->wait_serial && frame->file != NULL && frame->file != passage->file)
-        frame_next(thread);
-}
-
 /* Does the current context descend from this one? A value set since may have taken the place of the very
  * node that was adopted. */
 static bool has_it_already(struct thread *thread, const struct context *context) {
@@ -41,15 +29,21 @@ static bool has_it_already(struct thread *thread, const struct context *context)
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                           enum evidence evidence) {
-    next_callback(thread, passage);
+    frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
-    if (nothing_new || frame_explicit(thread)) {
+    bool by_hand = frame_explicit(thread);
+    if (nothing_new || by_hand) {
+        const struct frame *frame = frame_top(thread);
+        if (!by_hand && frame != NULL && frame_reported(frame, passage->file))
+            frame_came_from(thread, passage->file, passage->generation); /* its callback is this one */
         context_release(context);
         return;
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
+    if (frame_top(thread) != NULL && frame_top(thread)->queued)
+        frame_passes(thread, passage->here);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -92,6 +86,13 @@ static size_t first_read(long result, const struct iovec *buffers) {
     return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
 }
 
+/* Its peer asks for something else now. */
+static void request_ends(const struct passage *passage) {
+    struct context *before = cell_copy(&passage->file->cell, passage->generation);
+    context_end(before);
+    context_release(before);
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
@@ -104,6 +105,8 @@ static struct context *request_of(struct thread *thread, const struct passage *p
         context_release(before);
         context_release(request);
         request = doubtful;
+    } else {
+        request_ends(passage);
     }
     cell_put(&file->cell, passage->generation, context_retain(request));
     file_mark(file, FILE_OUTSTANDING, true);
@@ -121,10 +124,19 @@ static void connection_learns(struct open_file *file) {
         file_mark(file, FILE_DEFERS, true);
 }
 
+/* The connection is over; in a batch that begins its callback, too. */
+static void read_end(struct thread *thread, const struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame_reported(frame, passage->file) && !file_has(passage->file, FILE_OUTSTANDING))
+        carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
+}
+
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
                             const struct iovec *buffers, int count) {
-    if (result <= 0)
+    if (result <= 0) {
+        read_end(thread, passage);
         return;
+    }
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
     if (count > 0)
@@ -154,8 +166,10 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
     carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
-    if (frame != NULL)
-        frame->tentative = true;
+    if (frame == NULL)
+        return;
+    frame->tentative = true;
+    frame->provenance.by = delivery.origin.tid;
 }
 
 /* Did this read say anything about the carrier? An answer, its end, or that it broke. */
@@ -175,6 +189,12 @@ static void read_timer(struct thread *thread, const struct passage *passage) {
     if (!file_has(passage->file, FILE_REPEATS))
         cell_clear(&passage->file->cell, passage->generation, armed);
     carrier_adopt(thread, passage, armed, EVIDENCE_READ);
+}
+
+/* F8. A connection that was answered may stay in a pool, where it keeps no request that has ended. */
+static void read_reply(struct thread *thread, const struct passage *passage) {
+    carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+    cell_last(&passage->file->cell, passage->generation);
 }
 
 /* E10: what lay where these bytes went is gone. */
@@ -197,7 +217,7 @@ static void read_done(struct thread *thread, const struct passage *passage, long
     else if (file_kind(passage->file) == FILE_TIMERFD)
         read_timer(thread, passage);
     else
-        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+        read_reply(thread, passage);
 }
 
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count) {

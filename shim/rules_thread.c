@@ -12,6 +12,7 @@ struct context *rules_thread_capture(struct here here) {
     if (thread == NULL)
         return NULL;
     struct context *context = flow_capture(&thread->flow);
+    frame_hands_on(thread);
     thread_leave();
     return context;
 }
@@ -29,6 +30,9 @@ static bool same_place(struct here a, struct here b) {
 }
 
 void rules_thread_waits(struct thread *thread, struct here here) {
+    flow_settle(&thread->flow);
+    if (thread->flow.current != NULL && thread_on_own_stack(thread, here.address))
+        flow_close_gone(&thread->flow, thread->stack_low, here.address);
     if (!thread->inherited || thread->depth > 0)
         return;
     bool again = false;

@@ -41,6 +41,7 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     rules_contradicted(thread);
+    passage->passing = true;
     if (file_has(file, FILE_DEFERS))
         return request;
     passage->foreign = true;
@@ -58,14 +59,27 @@ static void answered_itself(struct open_file *file) {
         file_mark(file, FILE_PUBLISHES, true);
 }
 
+/* Outside any frame of a loop: whose work came before, nobody saw. Consumes the reference. */
+static struct context *respond_outside(struct thread *thread, struct passage *passage,
+                                       struct context *request) {
+    passage->passing = rules_runs_loop(thread);
+    return rules_answered_outside(thread, passage->file) ? doubt(thread, request) : request;
+}
+
+/* In a frame that has nothing against it. Consumes the reference. */
+static struct context *respond(struct passage *passage, struct context *request) {
+    answered_itself(passage->file);
+    return request;
+}
+
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
     bool surely = context_descends_surely(thread->flow.current, request);
-    bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE &&
-                      context_descends(thread->flow.current, request);
+    bool likely = context_descends(thread->flow.current, request);
+    bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
     if (request == NULL || surely || same_doubt) {
         context_release(request);
         passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
@@ -73,14 +87,28 @@ static struct context *response_context(struct thread *thread, struct passage *p
             answered_itself(file);
         return NULL;
     }
-    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED) /* whose work came before, nobody saw */
-        return rules_answered_outside(thread, file) ? doubt(thread, request) : request;
+    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED)
+        return respond_outside(thread, passage, request);
     bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
     bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
-    if (!weak && !(unsettled && frame_reported(frame, file)))
-        return respond_elsewhere(thread, passage, request);
-    answered_itself(file);
-    return request;
+    passage->passing = weak || frame->queued;
+    if (weak || likely || (unsettled && !frame->later && frame_reported(frame, file)))
+        return respond(passage, request);
+    return respond_elsewhere(thread, passage, request);
+}
+
+/* More of an answer, after which its frame was in doubt again. */
+static struct context *answer_context(struct thread *thread, struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence != EVIDENCE_RESPONSE)
+        return NULL;
+    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    passage->passing = context_descends(thread->flow.current, request) &&
+                       !context_descends_surely(thread->flow.current, request);
+    if (passage->passing)
+        return request;
+    context_release(request);
+    return NULL;
 }
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
@@ -108,6 +136,9 @@ static struct context *write_context(struct thread *thread, struct passage *pass
     *evidence = EVIDENCE_RESPONSE;
     if (file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING))
         return response_context(thread, passage);
+    struct context *answer = file_kind(file) == FILE_CONNECTION ? answer_context(thread, passage) : NULL;
+    if (answer != NULL)
+        return answer;
     *evidence = EVIDENCE_BYTES;
     struct context *owner = file_kind(file) == FILE_OUTBOUND ? forwarded_context(thread, outgoing) : NULL;
     if (owner != NULL)
@@ -194,16 +225,20 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
         write_adopt(thread, &passage, &outgoing);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
+    if (file_kind(file) != FILE_CONNECTION)
+        frame_hands_on(thread);
     thread_leave();
     return passage;
 }
 
-static void write_socket(const struct passage *passage, long result, size_t asked) {
+static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
+    if (passage->passing)
+        frame_passes(thread, passage->here);
 }
 
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {
@@ -213,6 +248,6 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
     if (file_kind(passage->file) == FILE_EVENTFD)
         write_eventfd(thread, passage, result, first);
     else if (passage_alive(passage))
-        write_socket(passage, result, asked);
+        write_socket(thread, passage, result, asked);
     thread_leave();
 }

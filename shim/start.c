@@ -5,8 +5,10 @@
 #include "annotate.h"
 #include "options.h"
 #include "process.h"
+#include "report.h"
 #include "say.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <string.h>
 #include <sys/auxv.h>
@@ -20,26 +22,6 @@ static void warn_unknown(const char *what, const char *of) {
 
 static void help_line(const char *name, const char *values, const char *help) {
     say((const char *[]){"  ", name, "=", values, "\n        ", help, "\n", NULL});
-}
-
-static const char *fault_text(enum scope_fault fault) {
-    switch (fault) {
-    case SCOPE_UNPOPPED:
-        return "was left open";
-    case SCOPE_OUT_OF_ORDER:
-        return "was closed by the one around it";
-    default:
-        return "was closed by a flow that is not inside it; nothing changed";
-    }
-}
-
-static void report_scope(enum scope_fault fault, const struct scope_view *scope,
-                         const struct scope_view *around) {
-    char name[256] = "(attached or suppressed)";
-    (void)around;
-    if (scope->node != NULL)
-        context_format(scope->node, name, sizeof name);
-    say((const char *[]){"ctxshim: scope '", name, "' ", fault_text(fault), "\n", NULL});
 }
 
 /* The value of a name in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
@@ -63,12 +45,18 @@ void shim_start(char *const *environment) {
     host_code_begin = thread_pause;
     host_code_end = thread_resume;
     thread_begin_main();
+    if (options.stacks > 0 && !unwind_start((unsigned)options.stacks))
+        say((const char *[]){
+            "ctxshim: stacks: libunwind.so.8 is not installed (Debian: libunwind8); places alone are "
+            "kept\n",
+            NULL});
     if (options.help) {
         say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});
         options_help(help_line);
     }
     if (options.verbose) {
         scope_report = report_scope;
+        watch_report = report_watch;
         say((const char *[]){"ctxshim: ready\n", NULL});
     }
 }

@@ -8,16 +8,15 @@
 #include "rules.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
 
 enum { MAIN_STACK_AT_LEAST = 8 << 20, MAIN_STACK_AT_MOST = 1 << 30 };
 
-struct slab thread_records = SLAB(sizeof(struct thread));
+static struct slab threads = SLAB(sizeof(struct thread));
 
-/* The list of all threads; the lock guards the links and nothing else. */
-static struct lock list_lock;
-static struct thread *newest;
+_Atomic(struct thread *) thread_records;
 
 _Thread_local struct thread *thread_self;
 _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
@@ -27,45 +26,33 @@ _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 _Thread_local uintptr_t thread_guard;
 static _Thread_local bool ended;
 
-static void list_add(struct thread *thread) {
-    if (!lock_take(&list_lock))
-        newest = NULL;
-    thread->older = newest;
-    thread->newer = NULL;
-    if (newest != NULL)
-        newest->newer = thread;
-    newest = thread;
-    lock_give(&list_lock);
-}
-
-/* With the list locked. */
-static void list_unlink(struct thread *thread) {
-    if (thread->newer != NULL)
-        thread->newer->older = thread->older;
-    else if (newest == thread)
-        newest = thread->older;
-    if (thread->older != NULL)
-        thread->older->newer = thread->newer;
+/* A record keeps its place in the list for ever; it is somebody's while it has a tid, which is written last
+ * and taken away first. */
+static void record_list(struct thread *record) {
+    record->listed = true;
+    record->next = atomic_load_explicit(&thread_records, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&thread_records, &record->next, record,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
 }
 
 static void thread_free(struct thread *thread) {
-    if (lock_take(&list_lock))
-        list_unlink(thread);
-    else
-        newest = NULL;
-    lock_give(&list_lock);
-    atomic_store_explicit(&thread->tid, 0, memory_order_release);
-    slab_give(&thread_records, thread);
+    atomic_store_explicit(&thread->tid, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    slab_give(&threads, thread);
 }
 
 static struct thread *thread_new(void) {
-    struct thread *thread = slab_take(&thread_records);
+    struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
-    *thread = (struct thread){0};
+    memset(&thread->flow, 0,
+           sizeof *thread - offsetof(struct thread, flow)); /* its place in the list stays */
     flow_begin(&thread->flow, NULL);
+    if (!thread->listed)
+        record_list(thread);
     atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
-    list_add(thread);
+    local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
     thread_self = thread;
     frame_limit = UINTPTR_MAX;
     return thread;
@@ -217,11 +204,9 @@ void thread_begin_main(void) {
 /* The records of threads that fork did not copy are dropped as they are, without destroy (F13): what
  * they held is the parent's. */
 void thread_forked(void) {
-    newest = NULL;
+    struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
+    for (; record != NULL; record = record->next)
+        atomic_store_explicit(&record->tid, record == thread_self ? kernel_tid() : 0, memory_order_relaxed);
+    local.tid = kernel_tid();
     graveyard_forget();
-    if (thread_self == NULL)
-        return;
-    atomic_store_explicit(&thread_self->tid, kernel_tid(), memory_order_release);
-    thread_self->older = thread_self->newer = NULL;
-    newest = thread_self;
 }

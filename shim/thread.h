@@ -15,11 +15,16 @@ struct open_file;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
-    const struct open_file *epoll;
+    const struct open_file *epoll; /* NULL: around poll or select */
     uint32_t generation;
     const void *site;
     uint32_t contradictions;
     bool exact;
+    bool many;       /* it has waited for several connections at once */
+    uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
+    uint64_t
+        deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
+    bool timed;   /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -36,11 +41,17 @@ struct frame {
     uint32_t generation;
     uint64_t wait_serial;         /* names the wait: files that it reported carry it */
     struct provenance provenance; /* of its latest adoption */
-    uint16_t open_scopes;         /* of `before`, when it was opened */
+    uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
     uint16_t polls;               /* zero-timeout waits since (E2) */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
+    bool lone;                    /* of a poll or select that reported one descriptor */
+    bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
+    bool handed_on;               /* the callback has left its work with a carrier */
+    uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
+    uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
 
 /* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
@@ -55,8 +66,10 @@ struct reservation {
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
 struct thread {
-    void *free_link; /* the slab's, while free */
-    _Atomic int tid; /* the kernel's, in its own namespace; 0: free */
+    void *free_link;     /* the slab's, while free */
+    struct thread *next; /* of all records that there ever were (census.h); constant */
+    bool listed;         /* it has its place there */
+    _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
@@ -68,14 +81,19 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;            /* counts waits, to name them */
-    bool left_frame;           /* work of the last wait goes on at a shallower depth than its frame */
-    struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    uint64_t waits;         /* counts waits, to name them */
+    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uintptr_t left_at;
+    struct loop *ran_out;                      /* E3: whose last wait ran out */
+    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
-    struct thread *newer, *older; /* the list of all threads */
-    bool managed;                 /* its end will be seen */
+    bool managed; /* its end will be seen */
 };
+
+/* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
+extern _Atomic(struct thread *) thread_records;
 
 extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
@@ -138,9 +156,6 @@ void thread_end(void);
 void thread_begin_main(void);
 /* In a fork child: the other threads are not here. */
 void thread_forked(void);
-
-/* All records, for the census. */
-extern struct slab thread_records;
 
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
 

@@ -18,7 +18,7 @@ struct core_image {
 };
 
 static struct core_image *refuse(struct core_image *core, GError **error, const char *why) {
-    g_set_error(error, memory_error(), 0, "%s", why);
+    g_set_error(error, target_error(), 0, "%s", why);
     core_image_free(core);
     return NULL;
 }

@@ -2,7 +2,7 @@
 #ifndef CTXSHIM_COMMAND_CORE_IMAGE_H
 #define CTXSHIM_COMMAND_CORE_IMAGE_H
 
-#include "memory.h"
+#include "target.h"
 
 struct core_image;
 

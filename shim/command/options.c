@@ -7,20 +7,25 @@
 #include <string.h>
 
 struct row {
-    enum { ROW_FLAG, ROW_CHOICE, ROW_LIST } type;
+    enum { ROW_FLAG, ROW_CHOICE, ROW_NUMBER, ROW_TEXT, ROW_LIST } type;
     const char *key;
     int preset;          /* of a flag */
     const char *choices; /* "a|b|c" */
+    int most;            /* of a number */
     const char *help;
 };
 
 static const struct row rows[] = {
-#define FLAG(name, preset, help) {ROW_FLAG, #name, preset, NULL, help},
-#define CHOICE(name, preset, choices, help) {ROW_CHOICE, #name, 0, choices, help},
-#define LIST(name, help) {ROW_LIST, #name, 0, NULL, help},
+#define FLAG(name, preset, help) {ROW_FLAG, #name, preset, NULL, 0, help},
+#define CHOICE(name, preset, choices, help) {ROW_CHOICE, #name, 0, choices, 0, help},
+#define NUMBER(name, preset, most, help) {ROW_NUMBER, #name, 0, NULL, most, help},
+#define TEXT(name, help) {ROW_TEXT, #name, 0, NULL, 0, help},
+#define LIST(name, help) {ROW_LIST, #name, 0, NULL, 0, help},
 #include "../options.def"
 #undef FLAG
 #undef CHOICE
+#undef NUMBER
+#undef TEXT
 #undef LIST
 };
 
@@ -99,6 +104,13 @@ static gboolean take_row(const char *option, const char *value, gpointer data, G
     const struct row *row = row_of_option(option);
     if (row->type == ROW_FLAG)
         return add_pair(options->additions, row->key, row->preset ? "0" : "1", error);
+    guint64 number;
+    if (row->type == ROW_NUMBER &&
+        !g_ascii_string_to_unsigned(value, 10, 0, (guint64)row->most, &number, NULL)) {
+        g_set_error(error, options_error(), 0, "%s is a number from 0 to %d, and not %s", option, row->most,
+                    value);
+        return FALSE;
+    }
     if (row->type == ROW_CHOICE && !is_choice(row->choices, value)) {
         g_set_error(error, options_error(), 0, "%s is %s, and not %s", option, row->choices, value);
         return FALSE;
@@ -146,6 +158,12 @@ static void fill_entry(GOptionEntry *entry, const struct row *row) {
     case ROW_CHOICE:
         entry->arg_description = row->choices;
         break;
+    case ROW_NUMBER:
+        entry->arg_description = "N";
+        break;
+    case ROW_TEXT:
+        entry->arg_description = "TEXT";
+        break;
     case ROW_LIST:
         entry->arg_description = "LIST";
         entry->description = g_strconcat(row->help, "; alone: ", list_alone, NULL);
@@ -182,7 +200,7 @@ static GOptionContext *make_context(struct options *options) {
 static bool value_follows(const char *argument) {
     const struct row *row = row_of_option(argument);
     return strcmp(argument, "--option") == 0 || strcmp(argument, "--library") == 0 ||
-           (row && row->type == ROW_CHOICE);
+           (row && (row->type == ROW_CHOICE || row->type == ROW_NUMBER || row->type == ROW_TEXT));
 }
 
 /* GLib would let a list take the next argument, that is PROGRAM, for its value: so none stands alone. */

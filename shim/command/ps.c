@@ -23,7 +23,8 @@ static const char description[] =
     "  TID      the thread\n"
     "  NAME     its name\n"
     "  SINCE    how long ago it took this work up\n"
-    "  BY       what told whose work it is: event, read, response, ... and over what descriptor\n"
+    "  BY       what told whose work it is (event, read, response, ...), over what descriptor, and\n"
+    "           which other thread handed it over\n"
     "  CONTEXT  the operations, outermost first; - when there are none. A ? says that it is not\n"
     "           for sure. (not seen): a thread without libc, or one too busy to be read whole\n"
     "\n"
@@ -47,15 +48,8 @@ static char *printable(const char *text) {
     return g_string_free(result, FALSE);
 }
 
-/* The operations as ctxshim_stack has them; to be freed. */
-static char *stack_of(const struct sight *sight) {
-    GString *stack = g_string_new(NULL);
-    for (guint i = 0; i < sight->operations->len; i++)
-        g_string_append_printf(stack, "%s%s", i > 0 ? " " : "",
-                               (const char *)g_ptr_array_index(sight->operations, i));
-    if (sight->ambiguous)
-        g_string_append_c(stack, '?');
-    return g_string_free(stack, FALSE);
+static bool works(const struct sight *sight) {
+    return sight->stack != NULL && *sight->stack != '\0';
 }
 
 /* How long ago, in seconds; negative: not known. */
@@ -77,28 +71,28 @@ static char *age_text(double age) {
 }
 
 static char *by_text(const struct sight *sight) {
-    if (sight->evidence == NULL || sight->operations->len == 0)
+    if (sight->evidence == NULL || !works(sight))
         return g_strdup("-");
-    if (sight->carrier == NULL)
-        return g_strdup(sight->evidence);
-    return g_strdup_printf("%s %s %d", sight->evidence, sight->carrier, sight->fd);
+    GString *text = g_string_new(sight->evidence);
+    if (sight->carrier != NULL)
+        g_string_append_printf(text, " %s %d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(text, " from %d", sight->from);
+    return g_string_free(text, FALSE);
 }
 
 static void print_table(const GArray *sights, uint64_t now) {
-    printf("%8s  %-16s %8s  %-24s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
+    printf("%8s  %-16s %8s  %-30s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
     for (guint i = 0; i < sights->len; i++) {
         const struct sight *sight = &g_array_index(sights, struct sight, i);
-        char *stack = stack_of(sight), *shown = printable(stack), *name = printable(sight->name);
-        char *age = age_text(sight->operations->len > 0 ? age_of(sight, now) : -1), *by = by_text(sight);
-        printf("%8d  %-16s %8s  %-24s  %s\n", sight->tid, name, age, by,
-               *shown != '\0' ? shown
-               : sight->known ? "-"
-                              : "(not seen)");
-        g_free(by);
+        char *shown = printable(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
+        char *name = printable(sight->name), *by = by_text(sight);
+        char *age = age_text(works(sight) ? age_of(sight, now) : -1);
+        printf("%8d  %-16s %8s  %-30s  %s\n", sight->tid, name, age, by, shown);
         g_free(age);
+        g_free(by);
         g_free(name);
         g_free(shown);
-        g_free(stack);
     }
 }
 
@@ -120,26 +114,25 @@ static void json_string(GString *json, const char *text) {
 }
 
 static void json_thread(GString *json, const struct sight *sight, uint64_t now) {
-    char *stack = stack_of(sight), number[G_ASCII_DTOSTR_BUF_SIZE];
+    char number[G_ASCII_DTOSTR_BUF_SIZE];
     g_string_append_printf(json, "{\"tid\":%d,\"name\":", sight->tid);
     json_string(json, sight->name);
-    g_string_append_printf(json, ",\"known\":%s,\"context\":", sight->known ? "true" : "false");
-    json_string(json, stack);
-    g_string_append(json, ",\"operations\":[");
-    for (guint i = 0; i < sight->operations->len; i++) {
-        g_string_append(json, i > 0 ? "," : "");
-        json_string(json, g_ptr_array_index(sight->operations, i));
-    }
-    g_string_append_printf(json, "],\"ambiguous\":%s", sight->ambiguous ? "true" : "false");
+    g_string_append(json, ",\"context\":");
+    if (sight->stack != NULL)
+        json_string(json, sight->stack);
+    else
+        g_string_append(json, "null");
+    g_string_append_printf(json, ",\"ambiguous\":%s", sight->doubtful ? "true" : "false");
     if (sight->evidence != NULL)
         g_string_append_printf(json, ",\"evidence\":\"%s\"", sight->evidence);
     if (sight->carrier != NULL)
         g_string_append_printf(json, ",\"carrier\":\"%s\",\"fd\":%d", sight->carrier, sight->fd);
+    if (sight->from != 0)
+        g_string_append_printf(json, ",\"from\":%d", sight->from);
     if (age_of(sight, now) >= 0)
         g_string_append_printf(json, ",\"seconds\":%s",
                                g_ascii_formatd(number, sizeof number, "%.3f", age_of(sight, now)));
     g_string_append_c(json, '}');
-    g_free(stack);
 }
 
 /* One line for each look, so that a watcher can read line by line. */
@@ -164,39 +157,39 @@ static int refuse(const char *subject, GError *error) {
 }
 
 /* A number is a pid, anything else a core file. */
-static struct memory *memory_open(const char *subject, GError **error) {
+static struct target *target_open(const char *subject, GError **error) {
     guint64 pid;
     if (g_ascii_string_to_unsigned(subject, 10, 1, G_MAXINT, &pid, NULL))
-        return memory_of_process((int)pid, error);
-    return memory_of_core(subject, error);
+        return target_process((int)pid, error);
+    return target_core(subject, error);
 }
 
 static int show(const char *subject, const struct ps_options *options) {
     GError *error = NULL;
-    struct memory *memory = memory_open(subject, &error);
-    if (memory == NULL)
+    struct target *target = target_open(subject, &error);
+    if (target == NULL)
         return refuse(subject, error);
-    struct census *census = snapshot_find(memory, &error);
+    struct census *census = snapshot_find(target, &error);
     if (census == NULL) {
-        memory_free(memory);
+        target_free(target);
         return refuse(subject, error);
     }
     do {
-        GArray *sights = snapshot_take(memory, census);
+        GArray *sights = snapshot_take(target, census);
         bool ended = sights->len == 0;
         if (options->watch > 0 && !options->json && isatty(STDOUT_FILENO))
             fputs("\033[H\033[J", stdout);
         if (!ended && options->json)
-            print_json(sights, subject, memory_clock(memory));
+            print_json(sights, subject, target_clock(target));
         else if (!ended)
-            print_table(sights, memory_clock(memory));
+            print_table(sights, target_clock(target));
         g_array_unref(sights);
         if (ended || command_output_done(0) != 0 || options->watch <= 0)
             break;
         g_usleep((gulong)(options->watch * G_USEC_PER_SEC));
     } while (true);
     g_free(census);
-    memory_free(memory);
+    target_free(target);
     return command_output_done(0);
 }
 
@@ -208,7 +201,7 @@ static gboolean take_watch(const char *option, const char *value, gpointer data,
     options->watch = value != NULL ? g_ascii_strtod(value, &end) : 1;
     if (value == NULL || (*end == '\0' && options->watch >= 0.01 && options->watch <= 86400))
         return TRUE;
-    g_set_error(error, memory_error(), 0, "--watch takes seconds, from 0.01 to 86400, and not %s", value);
+    g_set_error(error, target_error(), 0, "--watch takes seconds, from 0.01 to 86400, and not %s", value);
     return FALSE;
 }
 

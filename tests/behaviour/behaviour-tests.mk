@@ -1,7 +1,7 @@
 # Behaviour under preload: the files of cases are compiled into a program and into the Criterion binary that runs
 # it (case.h says how).
 
-BEHAVIOUR_CASES := $(wildcard tests/behaviour/rules_*.c)
+BEHAVIOUR_CASES := $(wildcard tests/behaviour/rules_*.c) tests/behaviour/stacks.c
 BEHAVIOUR_HEADERS := tests/behaviour/case.h shim/ctxshim.h ctxstore/kernel.h
 TEST_BINARIES += $(BUILD)/tests/test_behaviour
 TEST_PREREQS += $(BUILD)/libctxshim.so $(BUILD)/tests/behaviour/cases

@@ -15,7 +15,8 @@ static _Atomic bool storm;
 /* --- H19: signals --------------------------------------------------------------------------------- */
 
 static ctxshim_key *storm_key;
-static int handler_fd, calls;
+enum { CALLS_WANTED = 500, PATIENCE = 60 };
+static int handler_fd, calls, calls_wanted;
 static long refused; /* scopes that did not open: the program itself was never inside the shim */
 
 static void use_everything(int signal_number) {
@@ -55,14 +56,19 @@ static void interrupt_at_1_khz(void (*handler)(int)) {
     struct itimerspec every = {{0, 1000000}, {0, 1000000}};
     timer_t timer;
     REQUIRE(sigaction(SIGUSR1, &action, NULL) == 0);
+    calls_wanted = CALLS_WANTED;
     REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 && timer_settime(timer, 0, &every, NULL) == 0);
 }
+
+/* So long, and on a machine that is busy with other things until enough signals have come. */
 
 static bool before_the_end_of(struct timespec *end, int seconds) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (end->tv_sec == 0)
         *end = (struct timespec){now.tv_sec + seconds, now.tv_nsec};
+    if (calls <= calls_wanted && calls_wanted > 0 && now.tv_sec < end->tv_sec + PATIENCE)
+        return true;
     return now.tv_sec < end->tv_sec || (now.tv_sec == end->tv_sec && now.tv_nsec < end->tv_nsec);
 }
 
@@ -96,7 +102,7 @@ CASE(H19, handlers_use_hooks_and_the_api) {
     interrupt_at_1_khz(use_everything);
     hook_storm(2);
     signal(SIGUSR1, SIG_IGN);
-    EXPECT(calls > 500);
+    EXPECT(calls > CALLS_WANTED);
     close(handler_fd);
     settle();
     EXPECT(atomic_load(&given) == atomic_load(&taken));
@@ -116,7 +122,7 @@ CASE(H19, handlers_set_values) {
     interrupt_at_1_khz(set_values);
     hook_storm(2);
     signal(SIGUSR1, SIG_IGN);
-    EXPECT(calls > 500);
+    EXPECT(calls > CALLS_WANTED);
 }
 
 /* The same, where the program is nearly always at destroying: each value is destroyed once. */
@@ -133,7 +139,7 @@ CASE(H19, handlers_interrupt_destruction) {
         }
     signal(SIGUSR1, SIG_IGN);
     settle();
-    EXPECT(calls > 500);
+    EXPECT(calls > CALLS_WANTED);
     EXPECT(atomic_load(&given) >= atomic_load(&taken));
     EXPECT(atomic_load(&given) <= atomic_load(&taken) + calls);
 }

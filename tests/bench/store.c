@@ -2,17 +2,31 @@
  * for each row of work. Nanoseconds for an operation; bytes or millions of bytes for the memory.
  *
  * How a program uses the store is how it is measured here: the header's inline functions, and the shim found
- * by dlsym. What is prepared for a row is thrown away after it. */
+ * by dlsym. What is prepared for a row is thrown away after it.
+ *
+ * `store PREFIX...`: only the rows that begin with one of these. */
 #include "bench.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+static char **wanted; /* NULL-terminated; empty: all */
+
+static bool is_wanted(const char *id) {
+    for (char **prefix = wanted; *prefix != NULL; prefix++)
+        if (strncmp(id, *prefix, strlen(*prefix)) == 0)
+            return true;
+    return *wanted == NULL;
+}
+
 static void time_rows(const struct row *rows) {
     for (const struct row *row = rows; row->id != NULL; row++)
-        printf("%s %.3f\n", row->id, measure(row));
+        if (is_wanted(row->id))
+            printf("%s %.3f\n", row->id, measure(row));
 }
 
 /* In a process of its own, where no other row has left memory to use again. */
@@ -35,11 +49,13 @@ static void *sleeper(void *arg) {
     return arg;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    wanted = argv + (argc > 0);
     if (!ctxshim_active())
         complain("the shim is not loaded: LD_PRELOAD=build/libctxshim.so");
     for (const struct memory_row *row = rows_memory; row->id != NULL; row++)
-        fill_row(row);
+        if (is_wanted(row->id))
+            fill_row(row);
     /* Nobody shall profit from a process that has one thread. */
     pthread_t second;
     if (pthread_create(&second, NULL, sleeper, NULL) != 0)

@@ -1,12 +1,16 @@
 /* What the conformance tests share: see behaviour.h. */
 #include "behaviour.h"
+#include "shim/report.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -70,32 +74,61 @@ bool token_over(const struct token *token) {
     return ends == 1;
 }
 
+void api_call(void) {
+    ctxshim_release(ctxshim_capture());
+    CHECK(ctxshim_pop(&(ctxshim_scope){0}) == 0);
+    ctxshim_scope scope = ctxshim_push("");
+    CHECK(ctxshim_pop(&scope) == 0);
+}
+
 /* --- reports ------------------------------------------------------------------------------------- */
 
-static char reports[4096];
+static char reports[4096], report_lines[64 * 1024];
 static pthread_mutex_t reports_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void report_keep(enum scope_fault fault, const struct scope_view *scope,
                         const struct scope_view *around) {
-    (void)around;
     static const char *const words[] = {
         [SCOPE_UNPOPPED] = "left-open", [SCOPE_OUT_OF_ORDER] = "out-of-order", [SCOPE_FOREIGN] = "foreign"};
-    char name[256] = "";
+    char name[256] = "", line[1000];
     context_format(scope->node, name, sizeof name);
+    report_text(line, sizeof line, fault, scope, around);
     pthread_mutex_lock(&reports_lock);
     size_t used = strlen(reports);
     snprintf(reports + used, sizeof reports - used, "%s '%s'; ", words[fault], name);
+    used = strlen(report_lines);
+    snprintf(report_lines + used, sizeof report_lines - used, "%s\n", line);
     pthread_mutex_unlock(&reports_lock);
 }
 
 void reports_begin(void) {
-    reports[0] = '\0';
+    reports[0] = report_lines[0] = '\0';
     scope_report = report_keep;
 }
 
 const char *reports_end(void) {
     scope_report = NULL;
     return reports;
+}
+
+const char *reports_lines(void) {
+    return report_lines;
+}
+
+bool line_names(const char *line, void (*function)(void)) {
+    Dl_info info;
+    ElfW(Sym) *symbol = NULL;
+    void *address;
+    memcpy(&address, &function, sizeof address);
+    CHECK(dladdr1(address, &info, (void **)&symbol, RTLD_DL_SYMENT) != 0 && symbol != NULL);
+    size_t begin = (size_t)((char *)info.dli_saddr - (char *)info.dli_fbase);
+    for (const char *at = strstr(line, "conformance-program+0x"); at != NULL;) {
+        size_t offset = strtoul(strstr(at, "+0x") + 1, NULL, 16);
+        if (offset >= begin && offset < begin + symbol->st_size)
+            return true;
+        at = strstr(at + 1, "conformance-program+0x");
+    }
+    return false;
 }
 
 /* --- an event loop ------------------------------------------------------------------------------- */
@@ -215,4 +248,24 @@ void receive_all(int fd, void *data, size_t size) {
 
 void make_nonblocking(int fd) {
     CHECK(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0);
+}
+
+int the_listener;
+
+void *accept_loop(void *connections) {
+    char byte = 0;
+    for (int i = 0; i < *(int *)connections; i++) {
+        int connection = accept(the_listener, NULL, NULL);
+        CHECK(connection >= 0);
+        send_all(connection, &byte, 1);
+        close(connection);
+    }
+    return NULL;
+}
+
+void connect_once(void) {
+    char byte = 1;
+    int fd = connect_to(the_listener);
+    receive_all(fd, &byte, 1);
+    close(fd);
 }

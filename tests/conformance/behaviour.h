@@ -49,12 +49,18 @@ extern struct token tokens[TOKENS];
 void token_end(void *token);
 /* Has it been destroyed? Fails when more than once. */
 bool token_over(const struct token *token);
+/* A call that gives dropped values their end, and does nothing else. */
+void api_call(void);
 
 /* --- reports ------------------------------------------------------------------------------------- */
 
 /* What the store reported since reports_begin, as text: "out-of-order 'Main A'; left-open 'B'; ". */
 void reports_begin(void);
 const char *reports_end(void);
+/* The same as people read them, a line each. */
+const char *reports_lines(void);
+/* Does the line name a call in this (global) function as module+offset? */
+bool line_names(const char *line, void (*function)(void));
 
 /* --- an event loop, as programs write it ----------------------------------------------------------- */
 
@@ -88,6 +94,11 @@ int connect_to(int listener);
 void send_all(int fd, const void *data, size_t size);
 void receive_all(int fd, void *data, size_t size);
 void make_nonblocking(int fd);
+
+/* A thread that accepts so many connections on `the_listener` and sends each a byte; and such a connection. */
+extern int the_listener;
+void *accept_loop(void *connections);
+void connect_once(void);
 
 /* --- the C++ parts (exceptions.cc) ------------------------------------------------------------------- */
 

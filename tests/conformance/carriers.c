@@ -1,10 +1,9 @@
-/* C22 to C25, C33, C35 and C36: what waits for its work holds its context, so long and no longer. Strategy:
+/* C22, C23, C33, C35 and C36: what waits for its work holds its context, so long and no longer. Strategy:
  * the number of live contexts and the values' ends, looked at between the steps of one thread. */
 #include "behaviour.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <semaphore.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,14 +11,6 @@
 #include <unistd.h>
 
 static ctxshim_key *key;
-
-/* A call that gives dropped values their end, and does nothing else. */
-static void api_call(void) {
-    ctxshim_release(ctxshim_capture());
-    CHECK(ctxshim_pop(&(ctxshim_scope){0}) == 0);
-    ctxshim_scope scope = ctxshim_push("");
-    CHECK(ctxshim_pop(&scope) == 0);
-}
 
 /* --- C22 ------------------------------------------------------------------------------------------- */
 
@@ -29,6 +20,22 @@ static void begins_clean(const struct watch *watch) {
     timer_read(watch->fd);
     CHECK_STACK(watch->argument);
     CHECK(ctxshim_get(key) == NULL);
+}
+
+/* Both have one context, so that nothing but the callbacks' own doings could tell them apart. */
+static void siblings_armed_together(int loop, int most_events) {
+    for (size_t i = 0; i < LENGTH(siblings); i++) {
+        siblings[i].argument = "Main";
+        timer_arm(siblings[i].fd, 1, false);
+    }
+    usleep(3000);
+    for (int left = LENGTH(siblings); left > 0;)
+        left -= loop_turn(loop, most_events);
+    loop_rest(loop);
+    CHECK_STACK("Main");
+    CHECK(ctxshim_get(key) == NULL);
+    siblings[0].argument = "Main A";
+    siblings[1].argument = "Main B";
 }
 
 static void only_sets(struct watch *watch, uint32_t events) {
@@ -71,12 +78,13 @@ void C22_a_callback_is_invisible_to_its_siblings_and_the_loop(void) {
         siblings[i] = (struct watch){timer_new(), forgets_to_close, i == 0 ? "Main A" : "Main B"};
         loop_add(loop, &siblings[i], EPOLLIN);
     }
-    for (int round = 0; round < 20; round++)
-        siblings_turn(loop, 1);
-    for (size_t i = 0; i < LENGTH(siblings); i++)
-        siblings[i].ready = only_sets;
-    for (int round = 0; round < 20; round++)
-        siblings_turn(loop, 8);
+    for (int most_events = 1; most_events <= 8; most_events += 7) /* one by one, and in one batch */
+        for (int round = 0; round < 20; round++) {
+            for (size_t i = 0; i < LENGTH(siblings); i++)
+                siblings[i].ready = round % 2 == 0 ? forgets_to_close : only_sets;
+            siblings_turn(loop, most_events);
+            siblings_armed_together(loop, most_events);
+        }
     for (size_t i = 0; i < LENGTH(siblings); i++)
         close(siblings[i].fd);
     close(loop);
@@ -97,12 +105,45 @@ static int other; /* the loop, or the second descriptor, of a carrier that has t
 
 static int armed_timer(void) {
     int timer = timer_new();
+    timer_arm(timer, 900, false);
+    return timer;
+}
+
+static int repeating_timer(void) {
+    int timer = timer_new();
     timer_arm(timer, 900, true);
     return timer;
 }
 
 static void disarm(int timer) {
     timer_arm(timer, 0, false);
+    CHECK(context_live() == 0);
+    close(timer);
+}
+
+/* By somebody else, who is doing something of its own: that is not captured either. */
+static void disarm_in_another_request(int timer) {
+    ctxshim_scope scope = ctxshim_root("another");
+    timer_arm(timer, 0, false);
+    CHECK(context_live() == 1);
+    CHECK(ctxshim_pop(&scope) == 0);
+    CHECK(context_live() == 0);
+    close(timer);
+}
+
+static void arm_again_in_another_request(int timer) {
+    ctxshim_scope scope = ctxshim_root("another");
+    timer_arm(timer, 900, false);
+    CHECK(context_live() == 1); /* what it waited for before has gone */
+    CHECK(ctxshim_pop(&scope) == 0);
+    CHECK(context_live() == 1);
+    close(timer);
+}
+
+static void fires(int timer) {
+    timer_arm(timer, 1, false); /* in no context: the one before goes */
+    CHECK(context_live() == 0);
+    timer_read(timer);
     CHECK(context_live() == 0);
     close(timer);
 }
@@ -175,6 +216,10 @@ static void outbound_close(int fd) {
 
 static const struct carrier carriers[] = {
     {"a timer that is disarmed", armed_timer, disarm},
+    {"a repeating timer that is disarmed", repeating_timer, disarm},
+    {"a timer that another request disarms", armed_timer, disarm_in_another_request},
+    {"a timer that another request arms again", repeating_timer, arm_again_in_another_request},
+    {"a timer that is armed anew and fires", armed_timer, fires},
     {"a timer that is closed", armed_timer, close_one},
     {"an eventfd that is closed", posted_event, close_one},
     {"a registration that is removed", registration, registration_remove},
@@ -257,137 +302,6 @@ void C35_a_discarded_work_item_is_released_with_its_carrier(void) {
     for (size_t i = 1; i <= 101; i++)
         CHECK(token_over(&tokens[i]));
     close(loop);
-    ctxshim_key_destroy(key);
-}
-
-/* --- C24: a timer wheel ----------------------------------------------------------------------------- */
-
-/* A program's own wheel: one timerfd, armed for whichever of its tasks is next. */
-struct task {
-    ctxshim_context *context;
-    const char *stack;
-    struct token *token;
-};
-
-static void task_body(void *argument) {
-    const struct task *task = argument;
-    CHECK_STACK(task->stack);
-    CHECK(ctxshim_get(key) == task->token);
-}
-
-static void wheel_turns(struct watch *watch, uint32_t events) {
-    (void)events;
-    struct task *task = watch->argument;
-    timer_read(watch->fd);
-    CHECK(ctxshim_run(task->context, task_body, task) == 0);
-}
-
-static void request(struct task *task, int timer) {
-    ctxshim_scope root = ctxshim_root(task->stack);
-    CHECK(ctxshim_set(key, task->token) == 0);
-    task->context = ctxshim_capture();
-    if (timer >= 0)
-        timer_arm(timer, 1, false);
-    CHECK(ctxshim_pop(&root) == 0);
-}
-
-void C24_ending_one_of_two_requests_frees_only_its_context(void) {
-    struct task tasks[] = {{.stack = "first", .token = &tokens[0]}, {.stack = "second", .token = &tokens[1]}};
-    struct watch wheel = {timer_new(), wheel_turns, NULL};
-    int loop = loop_new();
-    key = ctxshim_key_create("key", token_end);
-    loop_add(loop, &wheel, EPOLLIN);
-    request(&tasks[0], -1);
-    request(&tasks[1], wheel.fd);
-    CHECK(context_live() == 4);
-
-    wheel.argument = &tasks[0];
-    loop_turn(loop, 1);
-    ctxshim_release(tasks[0].context);
-    loop_rest(loop);
-    CHECK(token_over(&tokens[0]) && !token_over(&tokens[1]));
-    CHECK(context_live() == 2);
-
-    wheel.argument = &tasks[1];
-    timer_arm(wheel.fd, 1, false); /* in no context: the wheel holds none from here on */
-    loop_turn(loop, 1);
-    ctxshim_release(tasks[1].context);
-    loop_rest(loop);
-    CHECK(token_over(&tokens[1]));
-    CHECK(context_live() == 0);
-    close(wheel.fd);
-    close(loop);
-    ctxshim_key_destroy(key);
-}
-
-/* --- C25: a pool worker and an accept loop ----------------------------------------------------------- */
-
-static struct {
-    int jobs; /* an eventfd */
-    sem_t done;
-} pool;
-
-static void *pool_worker(void *jobs) {
-    for (int job = 0; job < *(int *)jobs; job++) {
-        (void)event_take(pool.jobs);
-        if (job > 1)
-            CHECK_STACK("");
-        CHECK(sem_post(&pool.done) == 0);
-    }
-    return NULL;
-}
-
-static int the_listener;
-
-static void *accept_loop(void *connections) {
-    char byte = 0;
-    for (int i = 0; i < *(int *)connections; i++) {
-        int connection = accept(the_listener, NULL, NULL);
-        CHECK(connection >= 0);
-        send_all(connection, &byte, 1);
-        close(connection);
-    }
-    return NULL;
-}
-
-static void pool_job(void) {
-    event_post(pool.jobs);
-    CHECK(sem_wait(&pool.done) == 0);
-}
-
-static void connect_once(void) {
-    char byte = 1;
-    int fd = connect_to(the_listener);
-    receive_all(fd, &byte, 1);
-    close(fd);
-}
-
-/* Started lazily, inside the first request; its value must end soon after, and not with the workers. */
-static void first_request(pthread_t threads[2], int *jobs) {
-    ctxshim_scope scope = ctxshim_push("first"), value = ctxshim_with(key, &tokens[0]);
-    threads[0] = thread_start(pool_worker, jobs);
-    threads[1] = thread_start(accept_loop, jobs);
-    CHECK(ctxshim_pop(&value) == 0 && ctxshim_pop(&scope) == 0);
-}
-
-void C25_what_outlives_a_request_does_not_keep_it(void) {
-    pthread_t threads[2];
-    int jobs = 4;
-    key = ctxshim_key_create("key", token_end);
-    pool.jobs = eventfd(0, EFD_CLOEXEC);
-    CHECK(sem_init(&pool.done, 0, 0) == 0);
-    the_listener = listener_new();
-    first_request(threads, &jobs);
-    for (int i = 0; i < jobs; i++) {
-        if (i == jobs - 1)
-            CHECK(token_over(&tokens[0]));
-        pool_job();
-        connect_once();
-    }
-    for (size_t i = 0; i < LENGTH(threads); i++)
-        thread_join(threads[i]);
-    close(pool.jobs);
-    close(the_listener);
     ctxshim_key_destroy(key);
 }
 

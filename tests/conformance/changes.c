@@ -268,6 +268,51 @@ static void mirrored_loop(ctxshim_context *context) {
     close(loop);
 }
 
+/* A thread that starts with a value is told of it before its routine runs, and that it goes when it ends. */
+static _Atomic int mirrors_left;
+
+static void *mirrored_from_the_start(void *unused) {
+    (void)unused;
+    expect_mirror(&one);
+    ctxshim_scope scope = ctxshim_push("scope");
+    expect_mirror(&one);
+    CHECK(ctxshim_set(key, &two) == 0);
+    expect_mirror(&two);
+    CHECK(ctxshim_pop(&scope) == 0);
+    expect_mirror(&one);
+    atomic_fetch_add(&mirrors_left, 1);
+    return NULL;
+}
+
+/* In its own thread, when that has ended: libc runs this later than the shim's end of the thread. */
+static pthread_key_t at_the_end;
+
+static void expect_no_mirror(void *unused) {
+    (void)unused;
+    CHECK(mirror == NULL);
+    atomic_fetch_sub(&mirrors_left, 1);
+}
+
+static void *mirrored_to_the_end(void *unused) {
+    CHECK(pthread_setspecific(at_the_end, &at_the_end) == 0);
+    return mirrored_from_the_start(unused);
+}
+
+static void threads_that_start_with_a_value(void) {
+    pthread_t threads[4];
+    CHECK(pthread_key_create(&at_the_end, expect_no_mirror) == 0);
+    ctxshim_scope scope = ctxshim_with(key, &one);
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        threads[i] = thread_start(mirrored_to_the_end, NULL);
+    for (size_t i = 0; i < LENGTH(threads); i++)
+        thread_join(threads[i]);
+    CHECK(atomic_load(&mirrors_left) == 0);
+    expect_mirror(&one);
+    CHECK(ctxshim_pop(&scope) == 0);
+    expect_mirror(NULL);
+    CHECK(pthread_key_delete(at_the_end) == 0);
+}
+
 void C31_a_mirror_kept_by_the_callback_equals_the_value(void) {
     pthread_t threads[4];
     key = ctxshim_key_create("key", NULL);
@@ -278,6 +323,7 @@ void C31_a_mirror_kept_by_the_callback_equals_the_value(void) {
     mirrored_loop(context);
     for (size_t i = 0; i < LENGTH(threads); i++)
         thread_join(threads[i]);
+    threads_that_start_with_a_value();
     CHECK(ctxshim_on_change_remove(key, NULL) == 0);
     ctxshim_release(context);
     ctxshim_key_destroy(key);
@@ -325,22 +371,32 @@ static void never_content(void *before, void *after, int switched, void *argumen
     CHECK(ctxshim_set(key, after == &one ? &two : &one) == 0);
 }
 
+static _Atomic int misbehaved;
+
+static void count_report(const struct key *which) {
+    CHECK(which == (const struct key *)key && strcmp(key_name(which), "key") == 0);
+    misbehaved++;
+}
+
 static void expect_ended(void *argument) {
     CHECK_STACK("captured");
     CHECK(ctxshim_get(key) != NULL);
     *(bool *)argument = true;
 }
 
-void C32_a_callback_may_set_its_own_key(void) {
+void C32_a_callback_may_set_its_own_key_and_may_misbehave(void) {
     bool ran = false;
     key = ctxshim_key_create("key", NULL);
     ctxshim_scope scope = ctxshim_push("captured");
     ctxshim_context *context = context_with(&one);
     CHECK(ctxshim_pop(&scope) == 0);
+    watch_report = count_report;
     replaced_everywhere(context);
 
+    CHECK(misbehaved == 0); /* to set its key once is no misbehaviour */
     CHECK(ctxshim_on_change(key, never_content, NULL) == 0);
     CHECK(ctxshim_run(context, expect_ended, &ran) == 0 && ran);
+    CHECK(misbehaved > 0); /* it is reported, and the switch was complete */
     CHECK(ctxshim_on_change_remove(key, NULL) == 0);
     CHECK_STACK("");
     if (ctxshim_get(key) != NULL) /* what the callback did last, when the run was over */

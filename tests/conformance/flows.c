@@ -2,6 +2,8 @@
  * looks at its own stack, and says so where it does not see what it must. */
 #include "behaviour.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,63 +109,146 @@ void C18_a_thread_started_empty_sees_nothing(void) {
     ctxshim_key_destroy(key);
 }
 
-/* --- C19: in every way that threads wait for each other -------------------------------------------- */
+/* --- C19: in every way that threads wait for each other (loops take work up) -----------------------------
+ */
+
+enum { WAITERS = 2, ROUNDS = 100 };
 
 static struct {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock, gate;
     pthread_cond_t changed;
+    pthread_barrier_t barrier;
     sem_t semaphore;
-    int event;
+    int event, pipe[2];
     int round;
-} meeting = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} meeting = {.lock = PTHREAD_MUTEX_INITIALIZER,
+             .gate = PTHREAD_MUTEX_INITIALIZER,
+             .changed = PTHREAD_COND_INITIALIZER};
 
-static void await_round(int round) {
+static struct timespec far_away(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    time.tv_sec += 60;
+    return time;
+}
+
+static void condition_waits(int round) {
+    struct timespec far = far_away();
     pthread_mutex_lock(&meeting.lock);
     while (meeting.round < round)
-        pthread_cond_wait(&meeting.changed, &meeting.lock);
+        CHECK((round % 2 == 0 ? pthread_cond_wait(&meeting.changed, &meeting.lock)
+                              : pthread_cond_timedwait(&meeting.changed, &meeting.lock, &far)) == 0);
     pthread_mutex_unlock(&meeting.lock);
 }
 
-static void *waits(void *name) {
-    char expected[32];
-    snprintf(expected, sizeof expected, "Main %s", (const char *)name);
-    ctxshim_scope scope = ctxshim_push(name);
-    for (int round = 1; round <= 100; round++) {
-        await_round(round);
-        CHECK_STACK(expected);
-        CHECK(sem_wait(&meeting.semaphore) == 0);
-        CHECK_STACK(expected);
-        (void)event_take(meeting.event);
-        CHECK_STACK(expected);
-    }
-    CHECK(ctxshim_pop(&scope) == 0);
-    return NULL;
-}
-
-static void signal_round(int round) {
+static void condition_signals(int round) {
     pthread_mutex_lock(&meeting.lock);
     meeting.round = round;
     pthread_cond_broadcast(&meeting.changed);
     pthread_mutex_unlock(&meeting.lock);
-    for (int i = 0; i < 2; i++) {
+}
+
+static void semaphore_waits(int round) {
+    struct timespec far = far_away();
+    CHECK((round % 2 == 0 ? sem_wait(&meeting.semaphore) : sem_timedwait(&meeting.semaphore, &far)) == 0);
+}
+
+static void semaphore_signals(int round) {
+    (void)round;
+    for (int i = 0; i < WAITERS; i++)
         CHECK(sem_post(&meeting.semaphore) == 0);
+}
+
+static void event_waits(int round) {
+    (void)round;
+    (void)event_take(meeting.event);
+}
+
+static void event_signals(int round) {
+    (void)round;
+    for (int i = 0; i < WAITERS; i++)
         event_post(meeting.event);
+}
+
+static void pipe_waits(int round) {
+    char byte;
+    (void)round;
+    CHECK(read(meeting.pipe[0], &byte, 1) == 1);
+}
+
+static void pipe_signals(int round) {
+    (void)round;
+    for (int i = 0; i < WAITERS; i++)
+        CHECK(write(meeting.pipe[1], "", 1) == 1);
+}
+
+static void barrier_waits(int round) {
+    (void)round;
+    int result = pthread_barrier_wait(&meeting.barrier);
+    CHECK(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);
+}
+
+/* Whoever signals holds the lock until the waiters are at it, or nearly so. */
+static void lock_waits(int round) {
+    condition_waits(round);
+    pthread_mutex_lock(&meeting.gate);
+    pthread_mutex_unlock(&meeting.gate);
+}
+
+static void lock_signals(int round) {
+    pthread_mutex_lock(&meeting.gate);
+    condition_signals(round);
+    sched_yield();
+    pthread_mutex_unlock(&meeting.gate);
+}
+
+static const struct {
+    void (*wait)(int round);
+    void (*signal)(int round);
+} ways[] = {{condition_waits, condition_signals}, {semaphore_waits, semaphore_signals},
+            {event_waits, event_signals},         {pipe_waits, pipe_signals},
+            {barrier_waits, barrier_waits},       {lock_waits, lock_signals}};
+
+static void *waits(void *name) {
+    char expected[32];
+    snprintf(expected, sizeof expected, "Main %s", (const char *)name);
+    ctxshim_scope scope = ctxshim_push(name), value = ctxshim_with(key, name);
+    for (int round = 1; round <= ROUNDS * (int)LENGTH(ways); round++) {
+        ways[(size_t)round % LENGTH(ways)].wait(round);
+        CHECK_STACK(expected);
+        CHECK(ctxshim_get(key) == name);
     }
+    CHECK(ctxshim_pop(&value) == 0 && ctxshim_pop(&scope) == 0);
+    return NULL;
+}
+
+/* Joins a thread that ends in a context of its own. */
+static void join_waits(void) {
+    on_clean_thread(expect_seen, &(struct seen){"", NULL});
+    CHECK_STACK("Main signaller");
 }
 
 void C19_a_waiter_resumes_with_its_own_context(void) {
+    key = ctxshim_key_create("key", NULL);
     CHECK(sem_init(&meeting.semaphore, 0, 0) == 0);
+    CHECK(pthread_barrier_init(&meeting.barrier, NULL, WAITERS + 1) == 0);
     CHECK((meeting.event = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE)) >= 0);
+    CHECK(pipe(meeting.pipe) == 0);
     ctxshim_scope scope = ctxshim_push("Main");
-    pthread_t waiters[] = {thread_start(waits, "waiter-1"), thread_start(waits, "waiter-2")};
-    ctxshim_scope signaller = ctxshim_push("signaller");
-    for (int round = 1; round <= 100; round++)
-        signal_round(round);
+    pthread_t waiters[WAITERS] = {thread_start(waits, "waiter-1"), thread_start(waits, "waiter-2")};
+    ctxshim_scope signaller = ctxshim_push("signaller"), value = ctxshim_with(key, &one);
+    for (int round = 1; round <= ROUNDS * (int)LENGTH(ways); round++)
+        ways[(size_t)round % LENGTH(ways)].signal(round);
+    CHECK(ctxshim_pop(&value) == 0);
+    join_waits();
     CHECK(ctxshim_pop(&signaller) == 0);
     for (size_t i = 0; i < LENGTH(waiters); i++)
         thread_join(waiters[i]);
     close(meeting.event);
+    close(meeting.pipe[0]);
+    close(meeting.pipe[1]);
     CHECK(ctxshim_pop(&scope) == 0);
+    ctxshim_key_destroy(key);
 }
 
 /* --- C26 C27 --------------------------------------------------------------------------------------- */

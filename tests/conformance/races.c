@@ -1,10 +1,15 @@
 /* C34, C37 and C38: what happens at once. Strategy: many rounds of the same race between real threads, or of
  * a signal with the code it interrupts. */
 #include "behaviour.h"
+#include "shim/census.h"
+#include "shim/thread.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static ctxshim_key *key;
@@ -62,60 +67,122 @@ void C34_destroy_runs_once_under_racing_releases(void) {
 
 enum { COMERS = 128, GENERATIONS = 10 };
 
-/* Each thread shows its context here while it runs; the reader takes it out to look, and puts it back. */
-static _Atomic(ctxshim_context *) shown[COMERS];
+/* Which thread has which number, in the generation that is under way; 0: none. */
+static _Atomic pid_t comer_tids[COMERS];
 static _Atomic bool all_over;
 
 static void *comes_and_goes(void *number) {
     size_t i = (size_t)(uintptr_t)number;
-    char name[32];
-    snprintf(name, sizeof name, "thread-%zu", i);
-    CTXSHIM_SCOPE(name);
-    ctxshim_release(atomic_exchange(&shown[i], ctxshim_capture()));
+    char name[64];
+    snprintf(name, sizeof name, i % 2 == 0 ? "thread-%zu" : "thread-%zu, whose name is too long for a node",
+             i);
+    atomic_store(&comer_tids[i], gettid());
     for (int step = 0; step < 10; step++) {
+        CTXSHIM_SCOPE(name);
         CTXSHIM_SCOPE("step");
-        ctxshim_release(atomic_exchange(&shown[i], ctxshim_capture()));
+        ctxshim_scope value = ctxshim_with(key, &key), root = ctxshim_root(name);
+        CHECK(ctxshim_pop(&root) == 0 && ctxshim_pop(&value) == 0);
+        if (step % 4 == 0)
+            sched_yield();
     }
+    atomic_store(&comer_tids[i], 0);
     return NULL;
 }
 
-static void look_at(size_t i) {
-    char expected[64], stack[64];
-    ctxshim_context *context = atomic_exchange(&shown[i], NULL);
-    if (context == NULL)
+/* One of the stacks that thread has; it began in Main, and before that and behind it had nothing. */
+static bool is_stack_of(size_t i, const char *stack) {
+    char name[64], expected[80];
+    snprintf(name, sizeof name, i % 2 == 0 ? "thread-%zu" : "thread-%zu, whose name is too long for a node",
+             i);
+    static const char *const around[][2] = {{"Main ", ""}, {"Main ", " step"}, {"", ""}};
+    for (size_t j = 0; j < LENGTH(around); j++) {
+        snprintf(expected, sizeof expected, "%s%s%s", around[j][0], name, around[j][1]);
+        if (strcmp(stack, expected) == 0)
+            return true;
+    }
+    return strcmp(stack, "") == 0 || strcmp(stack, "Main") == 0;
+}
+
+struct seen_threads {
+    pid_t main;
+    size_t lines, whole, named, of_main;
+};
+
+/* The comer's number, or COMERS. */
+static size_t comer_of(pid_t tid) {
+    size_t i = 0;
+    while (i < COMERS && atomic_load(&comer_tids[i]) != tid)
+        i++;
+    return i;
+}
+
+static void check_line(const struct census_line *line, void *argument) {
+    struct seen_threads *seen = argument;
+    size_t before = comer_of(line->tid);
+    seen->lines++;
+    if (line->stack == NULL)
         return;
-    ctxshim_scope scope = ctxshim_attach(context);
-    ctxshim_stack(stack, sizeof stack);
-    CHECK(ctxshim_pop(&scope) == 0);
-    size_t length = (size_t)snprintf(expected, sizeof expected, "Main thread-%zu", i);
-    CHECK(strncmp(stack, expected, length) == 0);
-    CHECK(stack[length] == '\0' || strcmp(stack + length, " step") == 0);
-    ctxshim_release(atomic_exchange(&shown[i], context));
+    seen->whole++;
+    if (line->tid == seen->main) {
+        seen->of_main++;
+        CHECK(strcmp(line->stack, "Main") == 0);
+    }
+    if (before < COMERS && before == comer_of(line->tid)) {
+        seen->named += strstr(line->stack, "thread-") != NULL;
+        CHECK(is_stack_of(before, line->stack));
+    }
 }
 
-static void *looks(void *argument) {
-    (void)argument;
+static void *lists(void *seen) {
+    struct memory own = memory_of(getpid());
     while (!atomic_load(&all_over))
-        for (size_t i = 0; i < COMERS; i++)
-            look_at(i);
+        census_take(&own, &thread_records, check_line, seen);
     return NULL;
 }
 
-void C37_contexts_of_threads_that_come_and_go_can_be_read(void) {
+static void threads_come_and_go(void) {
     static pthread_t comers[COMERS];
-    ctxshim_scope scope = ctxshim_push("Main");
-    pthread_t reader = thread_start(looks, NULL);
     for (int generation = 0; generation < GENERATIONS; generation++) {
         for (size_t i = 0; i < COMERS; i++)
             comers[i] = thread_start(comes_and_goes, (void *)(uintptr_t)i);
         for (size_t i = 0; i < COMERS; i++)
             thread_join(comers[i]);
     }
+}
+
+/* The same list as another process reads it, which stops nobody: a child knows the addresses. Where that may
+ * not be done there is nothing to see. */
+static pid_t watch_from_outside(pid_t parent) {
+    (void)prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child != 0)
+        return child;
+    struct memory outside = memory_of(parent);
+    struct thread *record;
+    struct seen_threads seen = {.main = parent};
+    bool allowed = memory_copy(&outside, &record, &thread_records, sizeof record);
+    memset(comer_tids, 0, sizeof comer_tids); /* a copy: it knows of none */
+    for (int i = 0; allowed && i < 100; i++)
+        census_take(&outside, &thread_records, check_line, &seen);
+    _exit(!allowed || (seen.of_main == 100) ? 0 : 1);
+}
+
+void C37_all_threads_can_be_listed_while_they_come_and_go(void) {
+    struct seen_threads seen = {.main = getpid()};
+    int status = -1;
+    key = ctxshim_key_create("key", NULL);
+    ctxshim_scope scope = ctxshim_push("Main");
+    pthread_t lister = thread_start(lists, &seen);
+    pid_t outside = watch_from_outside(getpid());
+    threads_come_and_go();
+    CHECK(waitpid(outside, &status, 0) == outside && status == 0);
     atomic_store(&all_over, true);
-    thread_join(reader);
-    for (size_t i = 0; i < COMERS; i++)
-        ctxshim_release(atomic_exchange(&shown[i], NULL));
+    thread_join(lister);
+    CHECK(seen.of_main > 0 && seen.named > 100 && seen.whole > seen.lines / 2);
+    atomic_store(&all_over, false);
     CHECK(ctxshim_pop(&scope) == 0);
+    ctxshim_key_destroy(key);
 }
 
 /* --- C38 ------------------------------------------------------------------------------------------- */

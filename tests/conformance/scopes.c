@@ -2,6 +2,7 @@
  * text, the values and the store's reports are compared with it. */
 #include "behaviour.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,12 +175,38 @@ static void close_kinds(const unsigned kinds[FOUR], const unsigned order[FOUR], 
     ctxshim_release(entry);
 }
 
+/* Each opens a scope: a place in the code, that a report has to name. */
+static ctxshim_scope opened_at[2];
+void opens_outer(void);
+void opens_inner(void);
+__attribute__((noinline)) void opens_outer(void) {
+    opened_at[0] = ctxshim_push("outer");
+}
+__attribute__((noinline)) void opens_inner(void) {
+    opened_at[1] = ctxshim_push("inner");
+}
+
+static void close_out_of_order_names_both_places(void) {
+    opens_outer();
+    opens_inner();
+    reports_begin();
+    CHECK(ctxshim_pop(&opened_at[0]) == 0);
+    CHECK(strcmp(reports_end(), "out-of-order 'Main outer inner'; ") == 0);
+    const char *inner = strstr(reports_lines(), "'Main outer inner', opened at ");
+    const char *outer = strstr(reports_lines(), "'Main outer', opened at ");
+    CHECK(inner != NULL && outer != NULL && inner < outer);
+    CHECK(line_names(inner, opens_inner) && line_names(outer, opens_outer));
+    CHECK(!line_names(outer, opens_inner));
+    CHECK(ctxshim_pop(&opened_at[1]) == 0);
+}
+
 void C12_scopes_closed_in_any_order_end_at_the_entry_context(void) {
     key = ctxshim_key_create("key", NULL);
     ctxshim_scope aside = ctxshim_push("Other");
     ctxshim_context *other = ctxshim_capture();
     CHECK(ctxshim_pop(&aside) == 0);
     ctxshim_scope scope = ctxshim_push("Main"), value = ctxshim_with(key, &one);
+    close_out_of_order_names_both_places();
     for (unsigned i = 0; i < ORDERS; i++) {
         unsigned order[FOUR], kinds[FOUR];
         permutation(i, order);
@@ -208,6 +235,28 @@ static void *closes_what_it_is_not_inside(void *scope) {
     return NULL;
 }
 
+/* The error names who tried it, who opened it, and where. */
+static void *is_named(void *opener) {
+    char closes[64], opens[64];
+    (void)closes_what_it_is_not_inside(&opened_at[0]);
+    snprintf(closes, sizeof closes, "ctxshim: thread %d may not close", (int)gettid());
+    snprintf(opens, sizeof opens, " by thread %d; nothing has changed", *(pid_t *)opener);
+    const char *line = reports_lines();
+    CHECK(strncmp(line, closes, strlen(closes)) == 0);
+    CHECK(strstr(line, "'Main outer', opened at ") != NULL && strstr(line, opens) != NULL);
+    CHECK(line_names(line, opens_outer));
+    return NULL;
+}
+
+static void foreign_close_names_both_threads(void) {
+    pid_t self = gettid();
+    ctxshim_scope scope = ctxshim_push("Main");
+    opens_outer();
+    on_clean_thread(is_named, &self);
+    CHECK_STACK("Main outer");
+    CHECK(ctxshim_pop(&opened_at[0]) == 0 && ctxshim_pop(&scope) == 0);
+}
+
 void C13_closing_from_outside_is_an_error_and_changes_nothing(void) {
     key = ctxshim_key_create("key", NULL);
     ctxshim_scope scopes[] = {ctxshim_push("Main"), ctxshim_push("A"), ctxshim_with(key, &one),
@@ -226,6 +275,7 @@ void C13_closing_from_outside_is_an_error_and_changes_nothing(void) {
     for (size_t i = LENGTH(scopes) - 1; i-- > 0;)
         CHECK(ctxshim_pop(&scopes[i]) == 0);
     CHECK(strcmp(reports_end(), "") == 0);
+    foreign_close_names_both_threads();
     ctxshim_key_destroy(key);
 }
 
@@ -428,6 +478,59 @@ static void leaves_by_longjmp(void) {
     close(loop);
 }
 
+/* No loop, no frame: the thread's own stack tells, since the wait is not as deep. */
+static __attribute__((noinline)) void jumps_from_deep_inside(void) {
+    volatile char deep[4096];
+    memset((void *)(uintptr_t)deep, 0, sizeof deep);
+    CTXSHIM_SCOPE("outer");
+    ctxshim_push("by hand");
+    CTXSHIM_SCOPE("inner");
+    CHECK_STACK("Main kept helper outer by hand inner");
+    longjmp(jump, 1);
+}
+
+static __attribute__((noinline)) ctxshim_scope helper_opens(void) {
+    return ctxshim_push("helper");
+}
+
+static void waits_by_poll(void) {
+    CHECK(poll(NULL, 0, 1) == 0);
+}
+
+static void waits_by_epoll(void) {
+    int loop = loop_new();
+    loop_rest(loop);
+    close(loop);
+}
+
+static void waits_by_condition(void) {
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t never = PTHREAD_COND_INITIALIZER;
+    struct timespec past = {0};
+    CHECK(pthread_mutex_lock(&lock) == 0);
+    CHECK(pthread_cond_timedwait(&never, &lock, &past) == ETIMEDOUT);
+    CHECK(pthread_mutex_unlock(&lock) == 0);
+}
+
+/* Blocks that are still on the stack stay, and so does what a function opened by hand before it returned:
+ * only blocks say how long they last. */
+static void leaves_by_longjmp_outside_a_frame(void (*wait)(void)) {
+    CTXSHIM_SCOPE("kept");
+    ctxshim_scope helper = helper_opens();
+    if (setjmp(jump) == 0)
+        jumps_from_deep_inside();
+    CHECK_STACK("Main kept helper outer by hand inner");
+    reports_begin();
+    wait();
+    CHECK_STACK("Main kept helper");
+    CHECK(strcmp(reports_end(), "left-open 'Main kept helper outer by hand inner'; "
+                                "left-open 'Main kept helper outer by hand'; "
+                                "left-open 'Main kept helper outer'; ") == 0);
+    wait();
+    CHECK_STACK("Main kept helper");
+    CHECK(ctxshim_pop(&helper) == 0);
+}
+
 static void leaves_by_cancellation(void) {
     struct cancelled cancelled = {.event = eventfd(0, EFD_CLOEXEC)};
     pthread_t thread = thread_start(leaves_by_cancel, &cancelled);
@@ -454,5 +557,9 @@ void C16_the_scope_macro_closes_however_its_block_is_left(void) {
     CHECK(count == 1);
     leaves_by_cancellation();
     leaves_by_longjmp();
+    leaves_by_longjmp_outside_a_frame(waits_by_poll);
+    leaves_by_longjmp_outside_a_frame(waits_by_epoll);
+    leaves_by_longjmp_outside_a_frame(waits_by_condition);
+    CHECK_STACK("Main");
     CHECK(ctxshim_pop(&scope) == 0);
 }

@@ -36,6 +36,8 @@ static void expect_still(const char *output) {
         g_str_has_suffix(scoped, " Main an operation of more than twenty-four bytes \\u001b[31mred\\u000a"),
         "%s", scoped);
     cr_expect(g_regex_match_simple(" read connection \\d+ +conn#1 req#1$", server, 0, 0), "%s", server);
+    cr_expect(g_regex_match_simple(" read eventfd \\d+ from \\d+ +handed over\n", output, 0, 0), "%s",
+              output);
     expect_not_in(output, "Traceback");
 }
 
@@ -83,8 +85,10 @@ Test(gdb, the_types_of_the_header_print_as_what_they_are) {
     expect_in(output, "$4 = {attached context or suppression, serial ");
     expect_in(output, "$5 = 0x0 (the empty context)\n");
     cr_expect(g_regex_match_simple("\\$6 = 0x[0-9a-f]+ \"Main\"\n", output, 0, 0), "%s", output);
-    cr_expect(g_regex_match_simple("\\$7 = 0x[0-9a-f]+ \\(released\\)\n", output, 0, 0), "%s", output);
-    cr_expect(g_regex_match_simple("\\$8 = 0x[0-9a-f]+ \\(not a context\\)\n", output, 0, 0), "%s", output);
+    cr_expect(g_regex_match_simple("\\$7 = 0x[0-9a-f]+ \\(no context, or no longer\\)\n", output, 0, 0), "%s",
+              output);
+    cr_expect(g_regex_match_simple("\\$8 = 0x[0-9a-f]+ \\(no context, or no longer\\)\n", output, 0, 0), "%s",
+              output);
 }
 
 Test(gdb, the_commands_say_why_there_is_nothing_to_show) {

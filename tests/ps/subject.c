@@ -1,9 +1,10 @@
 /* What `ctxshim ps` looks at. Says "ready" when it stands as its mode says, and then stays so:
  *
- *   still   three threads: one in no context, one in scopes (a long name, one with an escape sequence), one
- * that read a request from a connection doubt   one thread that took a wake-up of two churn   four threads
- * that push and pop as fast as they can: thread N never has anything but names of its own, all letters of one
- * name alike, none deeper than its number of letters says */
+ * - still: four threads: one in no context, one in scopes (a long name, one with an escape sequence), one
+ * that read a request from a connection, one that was handed work over an eventfd by the main one;
+ * - doubt: one thread that took a wake-up of two;
+ * - churn: four threads that push and pop as fast as they can: thread N never has anything but names of its
+ *   own, all letters of one name alike, none deeper than its number of letters says. */
 #include <ctxshim.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -58,12 +59,26 @@ static void *server(void *unused) {
     return unused;
 }
 
+static int handed;
+
+static void *worker(void *unused) {
+    uint64_t value;
+    prctl(PR_SET_NAME, "worker");
+    if (eventfd_read(handed, &value) == 0)
+        stay();
+    return unused;
+}
+
 static void still(void) {
-    static void *(*const work[])(void *) = {idler, scoped, server};
+    static void *(*const work[])(void *) = {idler, scoped, server, worker};
     pthread_t thread;
-    pthread_barrier_init(&ready, NULL, 4);
-    for (int i = 0; i < 3; i++)
+    pthread_barrier_init(&ready, NULL, 5);
+    handed = eventfd(0, 0);
+    for (int i = 0; i < 4; i++)
         pthread_create(&thread, NULL, work[i], NULL);
+    ctxshim_scope scope = ctxshim_push("handed over");
+    eventfd_write(handed, 1);
+    ctxshim_pop(&scope);
     pthread_barrier_wait(&ready);
 }
 

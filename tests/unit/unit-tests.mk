@@ -1,15 +1,18 @@
 # Unit tests of ctxstore and of the options parser, linked straight into a Criterion binary: no preload.
 #
 # `make check-asan`, `check-tsan` and `check-ubsan` build the same with a sanitizer, each in a directory of its
-# own, and run it.
+# own, and run it; `check-valgrind` runs it under memcheck; `check-model` takes ten million steps of the random walk.
 
 UNIT_STORE := $(wildcard ctxstore/*.c) shim/options.c
 UNIT_SOURCES := $(wildcard tests/unit/*.c)
 UNIT_HEADERS := $(wildcard tests/unit/*.h ctxstore/*.h) shim/options.h shim/options.def
 TEST_BINARIES += $(BUILD)/tests/test_unit
 
+# The kernel's memory comes by way of test_no_memory.c, which can refuse it.
+UNIT_LINK := -Wl,--wrap=kernel_map -pthread
+
 UNIT_COMPILE = @mkdir -p $(@D); set -x; $(CC) $(CFLAGS) $(1) -o $@ $(UNIT_SOURCES) $(UNIT_STORE) \
-	$(LDFLAGS) -pthread -lcriterion
+	$(LDFLAGS) $(UNIT_LINK) -lcriterion
 
 $(BUILD)/tests/test_unit: $(UNIT_SOURCES) $(UNIT_STORE) $(UNIT_HEADERS)
 	$(call UNIT_COMPILE)
@@ -26,11 +29,23 @@ $(SANITIZED:%=$(BUILD)/%/test_unit): $(BUILD)/%/test_unit: $(UNIT_SOURCES) $(UNI
 $(SANITIZED:%=check-%): check-%: $(BUILD)/%/test_unit
 	UNIT_STEPS=100000 ASAN_OPTIONS=detect_leaks=0 timeout 900 $<
 
-# Criterion does not run under ThreadSanitizer: plain/ stands in for it.
-$(BUILD)/tsan/test_unit: $(UNIT_SOURCES) $(UNIT_STORE) $(UNIT_HEADERS) $(wildcard tests/unit/plain/*.c)
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -fsanitize=thread -O1 -Itests/unit/plain -Wno-pedantic -Wno-missing-field-initializers -o $@ \
-		$(filter %.c,$^) $(LDFLAGS) -pthread
+# Criterion does not run under ThreadSanitizer, and is slow under valgrind: plain/ stands in for it.
+UNIT_PLAIN := $(UNIT_SOURCES) $(UNIT_STORE) $(wildcard tests/unit/plain/*.c)
+UNIT_PLAIN_COMPILE = @mkdir -p $(@D); set -x; $(CC) $(CFLAGS) $(1) -O1 -Itests/unit/plain -Wno-pedantic \
+	-Wno-missing-field-initializers -o $@ $(UNIT_PLAIN) $(LDFLAGS) $(UNIT_LINK)
+
+$(BUILD)/tsan/test_unit: $(UNIT_PLAIN) $(UNIT_HEADERS)
+	$(call UNIT_PLAIN_COMPILE,-fsanitize=thread)
+$(BUILD)/valgrind/test_unit: $(UNIT_PLAIN) $(UNIT_HEADERS)
+	$(call UNIT_PLAIN_COMPILE)
 
 check-tsan: $(BUILD)/tsan/test_unit
 	UNIT_STEPS=20000 TSAN_OPTIONS=halt_on_error=1 timeout 900 setarch -R $<
+
+# What is still reachable at the end is the store's memory, which it never gives back.
+.PHONY: check-valgrind check-model
+check-valgrind: $(BUILD)/valgrind/test_unit
+	UNIT_STEPS=20000 timeout 1800 valgrind --quiet --error-exitcode=9 --fair-sched=yes $<
+
+check-model: $(BUILD)/tests/test_unit
+	UNIT_STEPS=10000000 timeout 1800 $< --filter 'model/*'

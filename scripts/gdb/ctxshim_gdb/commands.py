@@ -28,12 +28,6 @@ def _age_text(age):
     return "%dh%02dm" % (age // 3600, age // 60 % 60)
 
 
-def _by_text(evidence, carrier, fd):
-    if evidence is None:
-        return "-"
-    return "%s %s %d" % (evidence, carrier, fd) if carrier else evidence
-
-
 @contextlib.contextmanager
 def _plain_errors():
     """A core file may lack what is looked for: one line says so."""
@@ -51,10 +45,9 @@ class Sight:
         record = known.thread(thread)
         self.seen = record is not None
         self.path = known.path(known.current(record)) if self.seen else records.Path()
-        self.by, self.age = "-", None
-        if self.seen and str(self.path):
-            evidence, carrier, fd, since = known.provenance(record)
-            self.by, self.age = _by_text(evidence, carrier, fd), _age(since)
+        told = known.provenance(record) if self.seen and str(self.path) else None
+        self.by = "-" if told is None else str(told)
+        self.age = None if told is None else _age(told.since)
 
     def context(self):
         return str(self.path) or ("-" if self.seen else "(not seen)")
@@ -93,7 +86,7 @@ class InfoContexts(gdb.Command):
     """Lists the threads, and which logical work each does.
 
 SINCE is how long ago the thread took it up, where that can be told; BY is what told whose work it is: event,
-read, response, ... and over which descriptor. (not seen) is a thread that never came by the shim."""
+read, response, ..., over which descriptor, and which other thread (LWP) handed it over. (not seen) is a thread that never came by the shim."""
 
     def __init__(self):
         super().__init__("info contexts", gdb.COMMAND_STATUS)
@@ -107,13 +100,13 @@ read, response, ... and over which descriptor. (not seen) is a thread that never
     def _show():
         known = records.Records()
         selected = gdb.selected_thread()
-        print("  %-4s %8s  %-16s %8s  %-24s  %s" % ("Id", "LWP", "NAME", "SINCE", "BY", "CONTEXT"))
+        print("  %-4s %8s  %-16s %8s  %-30s  %s" % ("Id", "LWP", "NAME", "SINCE", "BY", "CONTEXT"))
         for thread in sorted(known.inferior.threads(), key=lambda thread: thread.num):
             sight = Sight(known, thread)
             star = "*" if selected is not None and thread.num == selected.num else " "
             name = records.printable((thread.name or "-").encode())
             print(
-                "%s %-4d %8d  %-16s %8s  %-24s  %s"
+                "%s %-4d %8d  %-16s %8s  %-30s  %s"
                 % (star, thread.num, thread.ptid[1], name, _age_text(sight.age), sight.by, sight.context())
             )
 

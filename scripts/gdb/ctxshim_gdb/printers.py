@@ -4,8 +4,6 @@ import gdb.printing
 
 from . import records
 
-DETOUR = 1 << 63  # in the serial of a scope that names no node: attach, root, suppress_flow
-
 
 def _records():
     """None: printing a value never fails for want of the library."""
@@ -27,10 +25,8 @@ class ContextPrinter:
         return "0x%x %s" % (self.address, text)
 
     def _text(self, known):
-        if not known.is_node(self.address):
-            return "(not a context)"
-        if not known.alive(self.address):
-            return "(released)"
+        if not known.is_context(self.address):
+            return "(no context, or no longer)"
         return '"%s"' % known.path(self.address)
 
 
@@ -42,8 +38,8 @@ class ScopePrinter:
     def to_string(self):
         if self.node == 0:
             return "{no scope}"
-        if self.serial & DETOUR:
-            return "{attached context or suppression, serial %d}" % (self.serial & ~DETOUR)
+        if self.serial >= records.NO_NODE:
+            return "{attached context or suppression, serial %d}" % (self.serial - records.NO_NODE)
         known = _records()
         if known is None or not known.is_scope(self.node, self.serial):
             return "{closed scope, serial %d}" % self.serial

@@ -9,9 +9,10 @@ import re
 import gdb
 
 MARK = b"ctxshim census\0\0"
+NO_NODE = 1 << 63  # serials from here on: a scope's that attached a context or suppressed the flow
 DEEPEST = 10000  # nodes of a path
 LONGEST = 4096  # bytes of a name
-CHUNKS = 1 << 20  # of a slab
+RECORDS = 1 << 20  # of threads
 
 _layouts = {}  # by the number that a library's census carries
 
@@ -29,15 +30,35 @@ class Path:
 
     def __init__(self):
         self.operations = []
-        self.ambiguous = False
+        self.doubt = ""  # of what comes next, further out
         self.links = []  # addresses of contexts
         self.whole = True  # false: the rest of it cannot be read
 
+    def add(self, operation):
+        """The next one outwards. A ? stands behind what is not for sure."""
+        self.operations.insert(0, printable(operation) + self.doubt)
+        self.doubt = ""
+
     def __str__(self):
-        text = " ".join(self.operations)
-        if not self.whole:
-            text = ("(unreadable) " + text).rstrip()
-        return text + ("?" if self.ambiguous else "")
+        return " ".join(([] if self.whole else ["(unreadable)" + self.doubt]) + self.operations)
+
+
+class Provenance:
+    """What told whose work it is."""
+
+    def __init__(self, evidence):
+        self.evidence = evidence
+        self.carrier, self.fd = None, -1  # over what it came
+        self.since = 0  # nanoseconds of the process's CLOCK_MONOTONIC; 0: not known
+        self.giver = None  # gdb's thread that handed it over
+
+    def __str__(self):
+        text = self.evidence or "-"
+        if self.carrier is not None:
+            text += " %s %d" % (self.carrier, self.fd)
+        if self.giver is not None:
+            text += " from %d" % self.giver.ptid[1]
+        return text
 
 
 class Records:
@@ -92,29 +113,21 @@ class Records:
                 return census
         raise Unreadable("this libctxshim is of another version than what gdb has loaded for it")
 
-    def _chunks(self, slab):
-        chunk = self._member(slab, "slab.chunks")
-        for _ in range(CHUNKS):
-            if chunk == 0:
-                break
-            yield chunk
-            chunk = self._member(chunk, "slab_chunk.older")
-
     # --- threads
 
     @functools.cached_property
     def threads(self):
         """The addresses of the records of living threads, by the kernel's number for each."""
         found = {}
-        slab = self._member(self.census, "census.threads")
-        size = self._member(slab, "slab.size")
-        tid_offset, tid_size = self.layout["thread.tid"]
-        for chunk in self._chunks(slab):
-            data = self._bytes(chunk, self.layout["SLAB_CHUNK"])
-            for at in range(self.layout["slab_chunk"], len(data) - size + 1, size):
-                tid = int.from_bytes(data[at + tid_offset : at + tid_offset + tid_size], self.layout["order"])
-                if tid != 0:
-                    found[tid] = chunk + at
+        pointer = self.layout["thread.next"][1]
+        record = self._number(self._member(self.census, "census.records"), pointer)
+        for _ in range(RECORDS):
+            if record == 0:
+                break
+            tid = self._member(record, "thread.tid")
+            if tid != 0:
+                found[tid] = record
+            record = self._member(record, "thread.next")
         return found
 
     def thread(self, thread):
@@ -127,39 +140,58 @@ class Records:
         return self._member(record, "thread.flow.current")
 
     def provenance(self, record):
-        """(evidence, carrier, fd, since): the first two words or None, the last in nanoseconds or 0."""
+        """Where the thread's context came from; None: it is the thread's own."""
         depth = self._member(record, "thread.depth")
         if depth == 0 or depth > self.layout["FRAMES_DEEPEST"]:
             inherited = self._member(record, "thread.inherited") != 0
-            return (self.layout["evidences"][self.layout["EVIDENCE_START"]] if inherited else None, None, -1, 0)
+            return Provenance(self.layout["evidences"][self.layout["EVIDENCE_START"]]) if inherited else None
         frame = record + self.layout["thread.frames"][0] + (depth - 1) * self.layout["frame"]
-        evidence = _word(self.layout["evidences"], self._member(frame, "frame.provenance.evidence"))
-        carrier = _word(self.layout["carriers"], self._member(frame, "frame.provenance.carrier", signed=True))
-        fd = self._member(frame, "frame.provenance.fd", signed=True) if carrier else -1
-        return evidence, carrier, fd, self._member(frame, "frame.provenance.since")
+        told = Provenance(_word(self.layout["evidences"], self._member(frame, "frame.provenance.evidence")))
+        told.carrier = _word(self.layout["carriers"], self._member(frame, "frame.provenance.carrier", signed=True))
+        told.fd = self._member(frame, "frame.provenance.fd", signed=True)
+        told.since = self._member(frame, "frame.provenance.since")
+        told.giver = self._giver(self._member(frame, "frame.provenance.by"), record)
+        return told
+
+    def _giver(self, tid, record):
+        """gdb's thread that handed the work over, as far as it is another and still there."""
+        giver = self.threads.get(tid)
+        if giver is None or giver == record:
+            return None
+        return next((thread for thread in self.inferior.threads() if self.thread(thread) == giver), None)
 
     # --- contexts
 
-    def is_node(self, address):
-        """Has there ever been a context at this address? What a program's variable holds may be anything."""
-        for name in ("census.contexts", "census.value_contexts"):
-            slab = self._member(self.census, name)
-            size = self._member(slab, "slab.size")
-            for chunk in self._chunks(slab):
-                within = address - chunk - self.layout["slab_chunk"]
-                if 0 <= within < self.layout["SLAB_CHUNK"] - self.layout["slab_chunk"] and within % size == 0:
+    def is_context(self, address):
+        """Does all of its path look like contexts? What a program's variable holds may be anything."""
+        try:
+            for _ in range(DEEPEST):
+                if address == 0:
                     return True
+                if address % 8 != 0 or not self._is_alive(address):
+                    return False
+                address = self._member(address, "context.parent")
+        except gdb.MemoryError:
+            pass
         return False
 
-    def alive(self, context):
-        return self._member(context, "context.serial") != 0
+    def _is_alive(self, node):
+        """Its serial is not 0, and below those of what is no node."""
+        return (
+            0 < self._member(node, "context.serial") < NO_NODE
+            and self._member(node, "context.references") > 0
+            and self._bits(node, "context.kind") <= self.layout["CONTEXT_AMBIGUOUS"]
+        )
 
     def is_scope(self, node, serial):
-        """Is it a context's node, and still the one that had this serial?"""
-        return self.is_node(node) and self._member(node, "context.serial") == serial
+        """Is the node still the one that had this serial?"""
+        try:
+            return self._member(node, "context.serial") == serial
+        except gdb.MemoryError:
+            return False
 
     def is_closed(self, node):
-        return self._member(node, "context.closed") != 0
+        return self._member(node, "context.marks") & self.layout["CONTEXT_CLOSED"] != 0
 
     def path(self, context):
         path = Path()
@@ -167,7 +199,7 @@ class Records:
             for _ in range(DEEPEST):
                 if context == 0:
                     break
-                if not self.alive(context):
+                if not self._is_alive(context):
                     path.whole = False
                     break
                 self._take_node(context, path)
@@ -179,11 +211,11 @@ class Records:
     def _take_node(self, node, path):
         kind = self._bits(node, "context.kind")
         if kind == self.layout["CONTEXT_OPERATION"]:
-            path.operations.insert(0, printable(self._operation(node)))
+            path.add(self._operation(node))
         elif kind == self.layout["CONTEXT_ROOT"]:
-            path.operations.insert(0, printable(self._root(node)))
+            path.add(self._root(node))
         elif kind == self.layout["CONTEXT_AMBIGUOUS"]:
-            path.ambiguous = True
+            path.doubt = "?"
             path.links = path.links or self._links(node)
 
     def _operation(self, node):

@@ -1,5 +1,5 @@
-/* Another process's memory: see memory.h. */
-#include "memory.h"
+/* Another process's memory: see target.h. */
+#include "target.h"
 
 #include "core_image.h"
 
@@ -12,15 +12,16 @@
 #include <sys/uio.h>
 #include <time.h>
 
-struct memory {
+struct target {
+    struct memory memory;    /* first: its reader finds the rest by it */
     int pid;                 /* 0: a core file */
     struct core_image *core; /* NULL: a process */
     GArray *mappings;
     GArray *tasks;
 };
 
-GQuark memory_error(void) {
-    return g_quark_from_static_string("ctxshim-memory");
+GQuark target_error(void) {
+    return g_quark_from_static_string("ctxshim-target");
 }
 
 static void mapping_clear(gpointer data) {
@@ -31,23 +32,39 @@ static void task_clear(gpointer data) {
     g_free(((struct task *)data)->name);
 }
 
-static struct memory *memory_new(int pid, struct core_image *core) {
-    struct memory *memory = g_new0(struct memory, 1);
-    memory->pid = pid;
-    memory->core = core;
-    memory->mappings = g_array_new(FALSE, TRUE, sizeof(struct mapping));
-    memory->tasks = g_array_new(FALSE, TRUE, sizeof(struct task));
-    g_array_set_clear_func(memory->mappings, mapping_clear);
-    g_array_set_clear_func(memory->tasks, task_clear);
-    return memory;
+static bool read_pieces(const struct memory *memory, const struct piece *pieces, unsigned count) {
+    const struct target *target = (const struct target *)memory;
+    struct iovec mine[MEMORY_PIECES], theirs[MEMORY_PIECES];
+    ssize_t size = 0;
+    for (unsigned i = 0; i < count; i++) {
+        mine[i] = (struct iovec){pieces[i].to, pieces[i].size};
+        theirs[i] = (struct iovec){(void *)(uintptr_t)pieces[i].from, pieces[i].size};
+        size += (ssize_t)pieces[i].size;
+        if (target->core != NULL && !core_image_read(target->core, target->mappings,
+                                                     (uintptr_t)pieces[i].from, pieces[i].to, pieces[i].size))
+            return false;
+    }
+    return target->core != NULL || process_vm_readv(target->pid, mine, count, theirs, count, 0) == size;
 }
 
-void memory_free(struct memory *memory) {
-    g_array_unref(memory->mappings);
-    g_array_unref(memory->tasks);
-    if (memory->core != NULL)
-        core_image_free(memory->core);
-    g_free(memory);
+static struct target *target_new(int pid, struct core_image *core) {
+    struct target *target = g_new0(struct target, 1);
+    target->pid = pid;
+    target->memory.read = read_pieces;
+    target->core = core;
+    target->mappings = g_array_new(FALSE, TRUE, sizeof(struct mapping));
+    target->tasks = g_array_new(FALSE, TRUE, sizeof(struct task));
+    g_array_set_clear_func(target->mappings, mapping_clear);
+    g_array_set_clear_func(target->tasks, task_clear);
+    return target;
+}
+
+void target_free(struct target *target) {
+    g_array_unref(target->mappings);
+    g_array_unref(target->tasks);
+    if (target->core != NULL)
+        core_image_free(target->core);
+    g_free(target);
 }
 
 /* --- a process ----------------------------------------------------------------------------------------- */
@@ -75,27 +92,27 @@ static void mappings_parse(GArray *mappings, const char *text) {
     g_strfreev(lines);
 }
 
-struct memory *memory_of_process(int pid, GError **error) {
+struct target *target_process(int pid, GError **error) {
     char byte;
     char *maps = proc_text(pid, "maps");
     if (maps == NULL) {
-        g_set_error(error, memory_error(), errno,
+        g_set_error(error, target_error(), errno,
                     errno == EACCES ? "it is somebody else's process (%s); ask as its user or as root"
                                     : "there is no such process (%s)",
                     g_strerror(errno));
         return NULL;
     }
-    struct memory *memory = memory_new(pid, NULL);
-    mappings_parse(memory->mappings, maps);
+    struct target *target = target_new(pid, NULL);
+    mappings_parse(target->mappings, maps);
     g_free(maps);
-    const struct mapping *first = (const struct mapping *)(void *)memory->mappings->data;
-    if (memory->mappings->len > 0 && memory_read(memory, first->start, &byte, 1))
-        return memory;
-    g_set_error(error, memory_error(), errno,
+    const struct mapping *first = (const struct mapping *)(void *)target->mappings->data;
+    if (target->mappings->len > 0 && target_read(target, first->start, &byte, 1))
+        return target;
+    g_set_error(error, target_error(), errno,
                 "its memory cannot be read (%s); ask as root, or allow it: kernel.yama.ptrace_scope=0",
-                memory->mappings->len > 0 ? g_strerror(errno)
+                target->mappings->len > 0 ? g_strerror(errno)
                                           : "it has none: a kernel thread, or it has ended");
-    memory_free(memory);
+    target_free(target);
     return NULL;
 }
 
@@ -116,16 +133,16 @@ static int by_tid(gconstpointer one, gconstpointer other) {
     return ((const struct task *)one)->tid - ((const struct task *)other)->tid;
 }
 
-static void tasks_list(struct memory *memory) {
-    char *path = g_strdup_printf("/proc/%d/task", memory->pid);
+static void tasks_list(struct target *target) {
+    char *path = g_strdup_printf("/proc/%d/task", target->pid);
     GDir *directory = g_dir_open(path, 0, NULL);
     const char *entry;
     while (directory != NULL && (entry = g_dir_read_name(directory)) != NULL) {
         int tid = atoi(entry);
         char *comm = g_strdup_printf("task/%d/comm", tid), *status = g_strdup_printf("task/%d/status", tid);
-        char *name = proc_text(memory->pid, comm), *facts = proc_text(memory->pid, status);
+        char *name = proc_text(target->pid, comm), *facts = proc_text(target->pid, status);
         struct task task = {tid, inner_tid(facts, tid), name != NULL ? g_strchomp(name) : g_strdup("")};
-        g_array_append_val(memory->tasks, task);
+        g_array_append_val(target->tasks, task);
         g_free(facts);
         g_free(status);
         g_free(comm);
@@ -133,45 +150,46 @@ static void tasks_list(struct memory *memory) {
     if (directory != NULL)
         g_dir_close(directory);
     g_free(path);
-    g_array_sort(memory->tasks, by_tid);
+    g_array_sort(target->tasks, by_tid);
 }
 
 /* --- a core file --------------------------------------------------------------------------------------- */
 
-struct memory *memory_of_core(const char *path, GError **error) {
+struct target *target_core(const char *path, GError **error) {
     struct core_image *core = core_image_open(path, error);
     if (core == NULL)
         return NULL;
-    struct memory *memory = memory_new(0, core);
-    core_image_mappings(core, memory->mappings);
-    return memory;
+    struct target *target = target_new(0, core);
+    core_image_mappings(core, target->mappings);
+    return target;
 }
 
 /* --- both ---------------------------------------------------------------------------------------------- */
 
-bool memory_read(const struct memory *memory, uint64_t address, void *to, size_t size) {
-    if (memory->core != NULL)
-        return core_image_read(memory->core, memory->mappings, address, to, size);
-    struct iovec mine = {to, size}, theirs = {(void *)(uintptr_t)address, size};
-    return process_vm_readv(memory->pid, &mine, 1, &theirs, 1, 0) == (ssize_t)size;
+bool target_read(const struct target *target, uint64_t address, void *to, size_t size) {
+    return memory_copy(&target->memory, to, (const void *)(uintptr_t)address, size);
 }
 
-const GArray *memory_mappings(const struct memory *memory) {
-    return memory->mappings;
+const struct memory *target_memory(const struct target *target) {
+    return &target->memory;
 }
 
-const GArray *memory_tasks(struct memory *memory) {
-    g_array_set_size(memory->tasks, 0);
-    if (memory->core != NULL)
-        core_image_tasks(memory->core, memory->tasks);
+const GArray *target_mappings(const struct target *target) {
+    return target->mappings;
+}
+
+const GArray *target_tasks(struct target *target) {
+    g_array_set_size(target->tasks, 0);
+    if (target->core != NULL)
+        core_image_tasks(target->core, target->tasks);
     else
-        tasks_list(memory);
-    return memory->tasks;
+        tasks_list(target);
+    return target->tasks;
 }
 
-uint64_t memory_clock(const struct memory *memory) {
+uint64_t target_clock(const struct target *target) {
     struct timespec now = {0};
-    if (memory->core == NULL)
+    if (target->core == NULL)
         clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * G_GUINT64_CONSTANT(1000000000) + (uint64_t)now.tv_nsec;
 }
