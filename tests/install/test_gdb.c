@@ -91,6 +91,15 @@ Test(gdb, the_types_of_the_header_print_as_what_they_are) {
               output);
 }
 
+/* The other nine jobs go by. */
+Test(gdb, a_breakpoint_is_for_one_context) {
+    stage_prefix();
+    char *output =
+        gdb(start("install/holder"), "-ex 'break handle if $_streq($ctxshim_stack(), \"Main job 7\")' "
+                                     "-ex continue -ex 'print job % 10' -ex 'info context'");
+    expect_in(output, "\n$1 = 7\nMain job 7\n");
+}
+
 Test(gdb, the_commands_say_why_there_is_nothing_to_show) {
     stage_prefix();
     char *output =

@@ -15,6 +15,7 @@ LONGEST = 4096  # bytes of a name
 RECORDS = 1 << 20  # of threads
 
 _layouts = {}  # by the number that a library's census carries
+_found = {}  # where the census was last, by inferior: a breakpoint's condition asks often
 
 
 def add_layout(layout):
@@ -89,6 +90,9 @@ class Records:
 
     def _find_census(self):
         """Its address: the library's data has the mark. The mark is all that is known of a stripped library."""
+        known = _found.get((self.inferior.num, self.inferior.pid))
+        if known is not None and self._is_mark(known):
+            return self._take_layout(known)
         seen = False
         for low, high in _data_of_library():
             seen = True
@@ -97,12 +101,19 @@ class Records:
             except gdb.MemoryError:
                 continue
             if found is not None:
+                _found[(self.inferior.num, self.inferior.pid)] = found
                 return self._take_layout(found)
         raise Unreadable(
             "the records of libctxshim are not in this process or core file"
             if seen
             else 'libctxshim is not loaded here; start the program with "ctxshim run"'
         )
+
+    def _is_mark(self, address):
+        try:
+            return self._bytes(address, len(MARK)) == MARK
+        except gdb.MemoryError:
+            return False
 
     def _take_layout(self, census):
         for layout in _layouts.values():
