@@ -16,6 +16,11 @@ _ctxshim_choices() {
     sed -n "s/^ *\(-[a-z], \)\{0,1\}$1=\([a-z]*|[a-z|]*\).*/\2/p" | tr '|' '\n'
 }
 
+# _ctxshim_takes OPTION: does it take the word behind it for its value? A list that stands alone does not.
+_ctxshim_takes() {
+    grep -e "^ *\(-[a-z], \)\{0,1\}$1=" | grep -qv -e '=LIST '
+}
+
 # The processes that run under the shim, as far as one may see.
 _ctxshim_pids() {
     local maps
@@ -52,15 +57,19 @@ _ctxshim_value() {
     fi
 }
 
-# Where, in the words of the line, PROGRAM stands behind `run`; 0: not yet. "=" is a word of its own.
+# _ctxshim_program HELP: where, in the words of the line, PROGRAM stands behind `run`; 0: not yet. "=" is a word of its
+# own.
 _ctxshim_program() {
     local i
     for ((i = 2; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
         --) echo $((i + 1)) && return ;;
         = | :) ((i++)) ;;
-        --option | --library) [[ ${COMP_WORDS[i + 1]-} == = ]] || ((i++)) ;;
-        -*) ;;
+        -*)
+            if [[ ${COMP_WORDS[i + 1]-} != = ]] && printf '%s\n' "$1" | _ctxshim_takes "${COMP_WORDS[i]}"; then
+                ((i++))
+            fi
+            ;;
         *) echo "$i" && return ;;
         esac
     done
@@ -89,18 +98,20 @@ _ctxshim() {
             "$current"
         return
     fi
+    help=$(_ctxshim_help "$command" "$verb")
     if [[ $verb == run ]]; then
-        at=$(_ctxshim_program)
+        at=$(_ctxshim_program "$help")
         if ((at > 0)); then
             _ctxshim_of_program "$at" "$current"
             return
         fi
     fi
-    help=$(_ctxshim_help "$command" "$verb")
     if [[ $current == = ]]; then
         _ctxshim_value "$help" "$before" ''
     elif [[ $before == = ]]; then
         _ctxshim_value "$help" "${COMP_WORDS[COMP_CWORD - 2]}" "$current"
+    elif [[ $verb == run && $before == --* ]] && printf '%s\n' "$help" | _ctxshim_takes "$before"; then
+        _ctxshim_value "$help" "$before" "$current"
     elif [[ $current == -* ]]; then
         _ctxshim_words "$(printf '%s\n' "$help" | _ctxshim_options)" "$current"
     elif [[ $verb == run ]]; then

@@ -116,6 +116,9 @@ Test(completion, offers_values_programs_files_and_processes) {
     stage_prefix();
     cr_expect_str_eq(completed("run --dispatch ="), "auto\nexact\nbatch\n");
     cr_expect_str_eq(completed("run --dispatch = e"), "exact\n");
+    cr_expect_str_eq(completed("run --dispatch e"), "exact\n");
+    cr_expect_str_eq(completed("run --dispatch exact --annotate cat Makef"), "Makefile\n");
+    cr_expect_str_eq(completed("run --dispatch exact --library Makef"), "Makefile\n");
     cr_expect_str_eq(completed("run --annotate = stde"), "stderr\n");
     expect_in(completed("run --verbose -- ech"), "echo\n");
     cr_expect_str_eq(completed("run --dispatch = exact cat Makef"), "Makefile\n");
