@@ -12,11 +12,11 @@ static _Atomic uint64_t flow_serials = 1;
 void (*scope_report)(enum scope_fault fault, const struct scope_view *scope, const struct scope_view *around);
 
 static struct scope_view view_of(const struct context *node) {
-    return (struct scope_view){node, site_address(node->site), node->flow};
+    return (struct scope_view){node, site_address(node->site), node->flow, node->site};
 }
 
 static struct scope_view view_of_detour(const struct detour *detour) {
-    return (struct scope_view){NULL, detour->site, detour->flow};
+    return (struct scope_view){NULL, site_address(detour->site), detour->flow, detour->site};
 }
 
 static void report(enum scope_fault fault, struct scope_view scope, const struct scope_view *around) {
@@ -151,7 +151,7 @@ static struct detour *detour_open(struct flow *flow, enum detour_kind kind, stru
     detour->since = kind == DETOUR_ROOT ? detour->root : serial;
     detour->number = ++flow->detours_opened;
     detour->flow = (uint32_t)flow->serial;
-    detour->site = here.site;
+    detour->site = site_number(here.site);
     atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->detours = detour;
     (void)flow_swap(flow, inside, kind == DETOUR_ATTACH);

@@ -30,8 +30,8 @@ struct detour {
     uint64_t number;        /* of this flow's detours */
     uint64_t since;         /* nodes with a lesser serial were there before */
     uint64_t inside;        /* the serial of what became current; 0: the empty context */
-    const void *site;
-    uint32_t flow; /* of the serial of its flow */
+    uint32_t flow;          /* of the serial of its flow */
+    uint16_t site;          /* where it was opened (site.h) */
     enum detour_kind kind;
 };
 static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
@@ -71,6 +71,7 @@ struct scope_view {
     const struct context *node; /* NULL: not one that has a node (attach, suppress) */
     const void *site;           /* where it was opened; NULL: not known */
     uint32_t flow;              /* of the serial of the flow that opened it */
+    uint16_t number;            /* of the place (site.h) */
 };
 /* Told of every fault: of which scope, and for SCOPE_OUT_OF_ORDER also of the one around it that was closed,
  * where that is known; else NULL. Set once at start-up; may be NULL. */
@@ -203,7 +204,7 @@ static inline struct scope flow_attach_quick(struct flow *flow, struct context *
     detour->since = serial;
     detour->number = ++flow->detours_opened;
     detour->flow = (uint32_t)flow->serial;
-    detour->site = here.site;
+    detour->site = site_number(here.site);
     atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->current = context;
     atomic_signal_fence(memory_order_seq_cst);

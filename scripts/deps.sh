@@ -40,7 +40,7 @@ fakeroot fakeroot
 dpkg-shlibdeps dpkg-dev
 '
 # Packages that are no program.
-libraries='libc6-dev libglib2.0-dev libelf-dev libcriterion-dev'
+libraries='libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
 
 peer_programs='
 python3 python3

@@ -74,16 +74,17 @@ ctxshim_scope ctxshim_push(const char *operation) {
 /* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
 ctxshim_scope ctxshim_push_block(const char *operation) {
     struct thread *thread = operation != NULL ? enter_quick() : NULL;
+    struct here here = unwind_here(HERE);
     struct scope scope = {0};
     if (thread != NULL) {
-        scope = flow_push_quick(&thread->flow, operation, HERE);
+        scope = flow_push_quick(&thread->flow, operation, here);
         if (scope.node != NULL)
             flow_block(&scope);
         thread_leave();
     }
     if (scope.node != NULL)
         return public_scope(scope);
-    ctxshim_scope slow = push_slow(operation, HERE);
+    ctxshim_scope slow = push_slow(operation, here);
     if (slow.node != NULL)
         flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
     return slow;

@@ -22,6 +22,7 @@ struct census {
     _Alignas(16) char mark[16];
     uint64_t layout;     /* of what a reader looks into: another version's command cannot read it */
     const void *records; /* where thread_records lies */
+    const void *leaks;   /* where leaks_region lies (leaks.h) */
 };
 extern const struct census census_mark;
 

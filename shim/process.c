@@ -3,6 +3,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/lock.h"
+#include "leaks.h"
 #include "rules.h"
 #include "thread.h"
 
@@ -60,5 +61,6 @@ bool process_set_right(void) {
     process_did_fork();
     thread_forked();
     rules_forked();
+    leaks_forked();
     return true;
 }

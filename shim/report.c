@@ -5,25 +5,8 @@
 #include "../ctxstore/kernel.h"
 #include "place.h"
 #include "say.h"
+#include "text.h"
 #include "thread.h"
-
-struct text {
-    char *at, *end;
-};
-
-static void put(struct text *text, const char *part) {
-    while (*part != '\0' && text->at < text->end)
-        *text->at++ = *part++;
-}
-
-static void put_number(struct text *text, uint64_t number) {
-    char digits[24], *digit = digits + sizeof digits - 1;
-    *digit = '\0';
-    do
-        *--digit = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    put(text, digit);
-}
 
 /* The thread that this flow is on, by its kernel id; 0: none, it has ended or waits for its turn. */
 static int thread_of(uint32_t flow) {
@@ -42,39 +25,39 @@ static void put_scope(struct text *text, const struct scope_view *scope) {
         context_format(scope->node, name, sizeof name);
     place_text(place, sizeof place, scope->site);
     int tid = thread_of(scope->flow);
-    put(text, "'");
-    put(text, name);
-    put(text, "', opened at ");
-    put(text, place);
-    put(text, tid != 0 ? " by thread " : " by a thread that has ended, flow ");
-    put_number(text, tid != 0 ? (uint64_t)tid : scope->flow);
+    text_put(text, "'");
+    text_put(text, name);
+    text_put(text, "', opened at ");
+    text_put(text, place);
+    text_put(text, tid != 0 ? " by thread " : " by a thread that has ended, flow ");
+    text_put_number(text, tid != 0 ? (uint64_t)tid : scope->flow);
 }
 
 void report_text(char *buffer, size_t size, enum scope_fault fault, const struct scope_view *scope,
                  const struct scope_view *around) {
-    struct text text = {buffer, buffer + size - 1};
-    put(&text, "ctxshim: thread ");
-    put_number(&text, (uint64_t)kernel_tid());
+    struct text text = text_in(buffer, size);
+    text_put(&text, "ctxshim: thread ");
+    text_put_number(&text, (uint64_t)kernel_tid());
     switch (fault) {
     case SCOPE_UNPOPPED:
-        put(&text, " has left open scope ");
+        text_put(&text, " has left open scope ");
         put_scope(&text, scope);
         break;
     case SCOPE_OUT_OF_ORDER:
-        put(&text, " has closed, out of order, scope ");
+        text_put(&text, " has closed, out of order, scope ");
         put_scope(&text, scope);
         if (around == NULL)
             break;
-        put(&text, ", with the one around it, ");
+        text_put(&text, ", with the one around it, ");
         put_scope(&text, around);
         break;
     case SCOPE_FOREIGN:
-        put(&text, " may not close, since it is not inside it, scope ");
+        text_put(&text, " may not close, since it is not inside it, scope ");
         put_scope(&text, scope);
-        put(&text, "; nothing has changed");
+        text_put(&text, "; nothing has changed");
         break;
     }
-    *text.at = '\0';
+    text_end(&text);
 }
 
 void report_scope(enum scope_fault fault, const struct scope_view *scope, const struct scope_view *around) {

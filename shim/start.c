@@ -3,6 +3,7 @@
 #include "start.h"
 #include "../ctxstore/kernel.h"
 #include "annotate.h"
+#include "leaks.h"
 #include "options.h"
 #include "process.h"
 #include "report.h"
@@ -50,12 +51,15 @@ void shim_start(char *const *environment) {
             "ctxshim: stacks: libunwind.so.8 is not installed (Debian: libunwind8); places alone are "
             "kept\n",
             NULL});
+    if (options.leaks && !leaks_start())
+        say((const char *[]){"ctxshim: leaks: no memory for what is found; nothing is looked for\n", NULL});
     if (options.help) {
         say((const char *[]){"CTXSHIM_OPTIONS=key=value:key=value\n", NULL});
         options_help(help_line);
     }
     if (options.verbose) {
-        scope_report = report_scope;
+        if (!options.leaks)
+            scope_report = report_scope;
         watch_report = report_watch;
         say((const char *[]){"ctxshim: ready\n", NULL});
     }

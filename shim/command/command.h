@@ -11,6 +11,7 @@
 enum exit_status {
     EXIT_OUTPUT = 1,        /* what was asked for could not be written */
     EXIT_REFUSED = 2,       /* a wrong option, or a program that the shim would not reach */
+    EXIT_LEAKS = 23,        /* context leaks were found */
     EXIT_NOT_STARTED = 126, /* found, but it cannot be executed */
     EXIT_NOT_FOUND = 127,
 };
@@ -19,6 +20,11 @@ enum exit_status {
 int command_run(int argc, char **argv);
 int command_hooks(int argc, char **argv);
 int command_ps(int argc, char **argv);
+int command_leaks(int argc, char **argv);
+
+/* Prints the report of a record (a file or a pid). Returns 0, EXIT_LEAKS, or EXIT_REFUSED with `error` set.
+ * `suppressions` may be NULL. */
+int leaks_report(const char *subject, const char *suppressions, GError **error);
 
 /* One line on stderr: "ctxshim: SUBJECT: MESSAGE". A control character in either is written as '?', so that
  * it stays one line. */

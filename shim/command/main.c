@@ -15,6 +15,7 @@ static const struct verb {
 } verbs[] = {
     {"run", command_run},
     {"ps", command_ps},
+    {"leaks", command_leaks},
     {"hooks", command_hooks},
 };
 
@@ -22,6 +23,7 @@ static const char help[] =
     "Usage:\n"
     "  ctxshim run [OPTIONS] [--] PROGRAM [ARG...]\n"
     "  ctxshim ps [OPTIONS] PID|CORE\n"
+    "  ctxshim leaks [OPTIONS] FILE|PID\n"
     "  ctxshim hooks [--names]\n"
     "  ctxshim --help | --version\n"
     "\n"
@@ -31,6 +33,7 @@ static const char help[] =
     "Commands:\n"
     "  run     start a program under the shim; \"ctxshim run --help\" lists the options\n"
     "  ps      which context each thread of a process works in, seen from outside\n"
+    "  leaks   report the context leaks that were recorded, with names and lines\n"
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"

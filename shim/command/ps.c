@@ -1,6 +1,7 @@
 /* `ctxshim ps`: which context each thread of a process works in, seen from outside. */
 #include "command.h"
 
+#include "escape.h"
 #include "snapshot.h"
 
 #include <stdio.h>
@@ -32,21 +33,6 @@ static const char description[] =
     "  ctxshim ps 4711\n"
     "  ctxshim ps --watch=1 4711\n"
     "  ctxshim ps --json core.4711\n";
-
-/* Nothing that a client put into a name may reach a terminal as it is. To be freed. */
-static char *printable(const char *text) {
-    GString *result = g_string_new(NULL);
-    char *valid = g_utf8_make_valid(text, -1);
-    for (const char *at = valid; *at != '\0'; at = g_utf8_next_char(at)) {
-        gunichar character = g_utf8_get_char(at);
-        if (g_unichar_isprint(character))
-            g_string_append_unichar(result, character);
-        else
-            g_string_append_printf(result, "\\u%04x", character);
-    }
-    g_free(valid);
-    return g_string_free(result, FALSE);
-}
 
 static bool works(const struct sight *sight) {
     return sight->stack != NULL && *sight->stack != '\0';
@@ -85,8 +71,8 @@ static void print_table(const GArray *sights, uint64_t now) {
     printf("%8s  %-16s %8s  %-30s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
     for (guint i = 0; i < sights->len; i++) {
         const struct sight *sight = &g_array_index(sights, struct sight, i);
-        char *shown = printable(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
-        char *name = printable(sight->name), *by = by_text(sight);
+        char *shown = escape_text(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
+        char *name = escape_text(sight->name), *by = by_text(sight);
         char *age = age_text(works(sight) ? age_of(sight, now) : -1);
         printf("%8d  %-16s %8s  %-30s  %s\n", sight->tid, name, age, by, shown);
         g_free(age);
@@ -154,14 +140,6 @@ static int refuse(const char *subject, GError *error) {
     command_complain(subject, "%s", error->message);
     g_error_free(error);
     return EXIT_REFUSED;
-}
-
-/* A number is a pid, anything else a core file. */
-static struct target *target_open(const char *subject, GError **error) {
-    guint64 pid;
-    if (g_ascii_string_to_unsigned(subject, 10, 1, G_MAXINT, &pid, NULL))
-        return target_process((int)pid, error);
-    return target_core(subject, error);
 }
 
 static int show(const char *subject, const struct ps_options *options) {

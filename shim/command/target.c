@@ -193,3 +193,10 @@ uint64_t target_clock(const struct target *target) {
         clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * G_GUINT64_CONSTANT(1000000000) + (uint64_t)now.tv_nsec;
 }
+
+struct target *target_open(const char *subject, GError **error) {
+    guint64 pid;
+    if (g_ascii_string_to_unsigned(subject, 10, 1, G_MAXINT, &pid, NULL))
+        return target_process((int)pid, error);
+    return target_core(subject, error);
+}

@@ -28,6 +28,8 @@ struct mapping {
 /* Each returns NULL with `error` set to one line that names the cause and the way out. */
 struct target *target_process(int pid, GError **error);
 struct target *target_core(const char *path, GError **error);
+/* A number is a pid, anything else a core file. */
+struct target *target_open(const char *subject, GError **error);
 void target_free(struct target *target);
 
 /* Copies `size` bytes; false when they cannot be read, all of them. */

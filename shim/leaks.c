@@ -1,0 +1,307 @@
+/* Context leaks: see leaks.h, and record.h for the region that they are kept in.
+ *
+ * All of the region but `used`, `count` and `last` is written under one lock, before `used` says that it is
+ * there. A leak is told from another by its kind and its places: an index of these, beside the region, finds
+ * it again. */
+#include "leaks.h"
+
+#include "../ctxstore/kernel.h"
+#include "../ctxstore/lock.h"
+#include "../ctxstore/origin.h"
+#include "../ctxstore/stack.h"
+#include "options.h"
+#include "process.h"
+#include "text.h"
+#include "thread.h"
+#include "unwind.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+enum {
+    LEAKS_MOST = 1024,
+    MODULES_MOST = 256,
+    STACKS_MOST = 1 << STACK_BITS,
+    NAME_ROOM = 16,
+    OPERATIONS_ROOM = 1024
+};
+
+struct record_header *leaks_region;
+
+static struct lock region_lock;
+static struct {
+    uint64_t key;
+    uint32_t offset; /* in the region; 0: free */
+} known[LEAKS_MOST];
+static uintptr_t module_bases[MODULES_MOST]; /* by number - 1 */
+static uint32_t modules;
+static uint8_t stacks_written[STACKS_MOST];
+
+static uint64_t now(void) {
+    struct timespec time = {0};
+    clock_gettime(CLOCK_REALTIME, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* --- the region -------------------------------------------------------------------------------------------
+ */
+
+/* A file of its own for each process: `record_path` with the pid behind it. Nobody's file is written to
+ * (O_EXCL), and no link is followed. */
+static void *region_map(void) {
+    char path[OPTION_TEXT_ROOM + 24];
+    if (options.record_path[0] == '\0')
+        return kernel_map(RECORD_SIZE);
+    struct text text = text_in(path, sizeof path);
+    text_put(&text, options.record_path);
+    text_put(&text, ".");
+    text_put_number(&text, (uint64_t)process_pid());
+    text_end(&text);
+    long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
+                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+    if (fd < 0)
+        return kernel_map(RECORD_SIZE);
+    long memory = -1;
+    if (kernel_call(SYS_ftruncate, fd, RECORD_SIZE, 0, 0, 0, 0) == 0)
+        memory = kernel_call(SYS_mmap, 0, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    return memory < 0 && memory > -4096 ? kernel_map(RECORD_SIZE) : (void *)memory;
+}
+
+static bool region_begin(void) {
+    struct record_header *region = region_map();
+    if (region == NULL)
+        return false;
+    *region = (struct record_header){.mark = RECORD_MARK,
+                                     .version = RECORD_VERSION,
+                                     .pid = process_pid(),
+                                     .size = RECORD_SIZE,
+                                     .started = now()};
+    kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
+    atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
+    leaks_region = region;
+    return true;
+}
+
+/* With the lock: room for an entry, not yet to be read; NULL: none is left. */
+static void *entry_begin(size_t size, enum record_type type) {
+    uint64_t used = atomic_load_explicit(&leaks_region->used, memory_order_relaxed);
+    size = (size + 7) / 8 * 8;
+    if (used + size > RECORD_SIZE) {
+        atomic_fetch_add_explicit(&leaks_region->dropped, 1, memory_order_relaxed);
+        return NULL;
+    }
+    struct record_entry *entry = (struct record_entry *)((char *)leaks_region + used);
+    *entry = (struct record_entry){(uint32_t)size, type};
+    return entry;
+}
+
+static void entry_end(const struct record_entry *entry) {
+    atomic_fetch_add_explicit(&leaks_region->used, entry->size, memory_order_release);
+}
+
+/* --- modules and places
+ * ------------------------------------------------------------------------------------- */
+
+/* The build id, from the notes that are loaded with the module. */
+static uint32_t build_id_of(uintptr_t base, const ElfW(Phdr) * part, uint8_t id[RECORD_BUILD_ID]) {
+    uintptr_t at = base + part->p_vaddr, end = at + part->p_memsz;
+    while (part->p_type == PT_NOTE && at + sizeof(ElfW(Nhdr)) <= end) {
+        const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+        uintptr_t name = at + sizeof *note, bytes = name + (note->n_namesz + 3) / 4 * 4;
+        if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= RECORD_BUILD_ID &&
+            bytes + note->n_descsz <= end) {
+            memcpy(id, (const void *)bytes, note->n_descsz);
+            return note->n_descsz;
+        }
+        at = bytes + (note->n_descsz + 3) / 4 * 4;
+    }
+    return 0;
+}
+
+static void module_identify(struct record_module *module, const struct dl_find_object *object) {
+    const ElfW(Ehdr) *header = object->dlfo_map_start;
+    const ElfW(Phdr) *part = (const ElfW(Phdr) *)((const char *)header + header->e_phoff);
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_phoff > 4096)
+        return;
+    for (unsigned i = 0; i < header->e_phnum && module->build_id_size == 0; i++)
+        module->build_id_size = build_id_of(object->dlfo_link_map->l_addr, &part[i], module->build_id);
+}
+
+/* With the lock: the module's number; it is written when it is new. 0: no room. */
+static uint32_t module_number(const struct dl_find_object *object) {
+    uintptr_t base = object->dlfo_link_map->l_addr;
+    const char *path =
+        object->dlfo_link_map->l_name[0] != '\0' ? object->dlfo_link_map->l_name : leaks_region->exe;
+    for (uint32_t i = 0; i < modules; i++)
+        if (module_bases[i] == (uintptr_t)object->dlfo_map_start)
+            return i + 1;
+    size_t length = strnlen(path, 4096);
+    struct record_module *module =
+        modules < MODULES_MOST ? entry_begin(sizeof *module + length + 1, RECORD_MODULE) : NULL;
+    if (module == NULL)
+        return 0;
+    module->number = modules + 1;
+    module->base = base;
+    memcpy(module->path, path, length);
+    module_identify(module, object);
+    module_bases[modules++] = (uintptr_t)object->dlfo_map_start;
+    entry_end(&module->entry);
+    return modules;
+}
+
+/* With the lock. A return address lies behind its call, which may be the last instruction of its function. */
+static struct record_place place_of(const void *site) {
+    struct dl_find_object object;
+    uintptr_t call = (uintptr_t)site - 1;
+    if (site == NULL)
+        return (struct record_place){0};
+    uint32_t number = _dl_find_object((void *)call, &object) == 0 ? module_number(&object) : 0;
+    return (struct record_place){number, 0, number != 0 ? call - object.dlfo_link_map->l_addr : call};
+}
+
+/* With the lock: the number of a stack, which is written when it is new; 0: it is no stack's. */
+static uint32_t stack_number(uint16_t site) {
+    const struct stack *stack = stack_of(site);
+    if (stack == NULL || stacks_written[site - STACK_FIRST])
+        return stack != NULL ? site : 0;
+    uint32_t frames = atomic_load_explicit(&stack->frames, memory_order_acquire);
+    struct record_place places[STACK_FRAMES];
+    for (uint32_t i = 0; i < frames; i++) /* modules come first: an entry is written as a whole */
+        places[i] = place_of(stack->frame[i]);
+    struct record_stack *entry = entry_begin(sizeof *entry + frames * sizeof *places, RECORD_STACK);
+    if (entry == NULL)
+        return 0;
+    entry->number = site;
+    entry->frames = frames;
+    memcpy(entry->frame, places, frames * sizeof *places);
+    stacks_written[site - STACK_FIRST] = 1;
+    entry_end(&entry->entry);
+    return site;
+}
+
+/* --- leaks
+ * ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t key_of(const struct leak *leak) {
+    uint64_t key = (uint64_t)leak->kind << 48 | (uint64_t)leak->site << 16 | leak->other_site;
+    for (const char *text = leak->about; text != NULL && *text != '\0'; text++)
+        if (*text < '0' || *text > '9') /* another descriptor's number is no other leak */
+            key = key * 31 + (unsigned char)*text;
+    return key | UINT64_C(1) << 63;
+}
+
+static size_t text_copy(char *to, const char *from) {
+    size_t length = from != NULL ? strnlen(from, OPERATIONS_ROOM) : 0;
+    if (length > 0)
+        memcpy(to, from, length);
+    to[length] = '\0';
+    return length + 1;
+}
+
+/* With the lock. */
+static uint32_t leak_write(const struct leak *leak) {
+    char thread[NAME_ROOM] = "";
+    uint32_t stack = stack_number(leak->site), other_stack = stack_number(leak->other_site);
+    struct record_place place = place_of(site_address(leak->site)),
+                        other = place_of(site_address(leak->other_site));
+    size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (OPERATIONS_ROOM + 1);
+    struct record_leak *entry = entry_begin(size, RECORD_LEAK);
+    if (entry == NULL)
+        return 0;
+    kernel_call(SYS_prctl, PR_GET_NAME, (long)thread, 0, 0, 0, 0);
+    entry->kind = leak->kind;
+    entry->tid = kernel_tid();
+    entry->stack = stack;
+    entry->other_stack = other_stack;
+    entry->place = place;
+    entry->other = other;
+    entry->first = now();
+    entry->age = leak->age;
+    atomic_store_explicit(&entry->last, entry->first, memory_order_relaxed);
+    atomic_store_explicit(&entry->count, 1, memory_order_relaxed);
+    char *at = entry->texts;
+    at += text_copy(at, leak->operations);
+    at += text_copy(at, thread);
+    at += text_copy(at, leak->about);
+    at += text_copy(at, leak->how);
+    entry->entry.size = (uint32_t)(((size_t)(at - (char *)entry) + 7) / 8 * 8);
+    uint32_t offset = (uint32_t)((char *)entry - (char *)leaks_region);
+    entry_end(&entry->entry);
+    return offset;
+}
+
+static void leak_again(uint32_t offset) {
+    struct record_leak *entry = (struct record_leak *)((char *)leaks_region + offset);
+    atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed);
+    atomic_store_explicit(&entry->last, now(), memory_order_relaxed);
+}
+
+void leaks_note(const struct leak *leak) {
+    uint64_t key = key_of(leak);
+    if (leaks_region == NULL)
+        return;
+    lock_take(&region_lock); /* what a fork child finds half done is before `used`, and not seen */
+    unsigned slot = (unsigned)(key * UINT64_C(0x9E3779B97F4A7C15) >> 54);
+    unsigned probes = 0;
+    while (probes < LEAKS_MOST && known[slot].offset != 0 && known[slot].key != key) {
+        slot = (slot + 1) % LEAKS_MOST;
+        probes++;
+    }
+    if (probes == LEAKS_MOST)
+        atomic_fetch_add_explicit(&leaks_region->dropped, 1, memory_order_relaxed);
+    else if (known[slot].offset != 0)
+        leak_again(known[slot].offset);
+    else if ((known[slot].offset = leak_write(leak)) != 0)
+        known[slot].key = key;
+    lock_give(&region_lock);
+}
+
+/* --- what the store finds
+ * ----------------------------------------------------------------------------------- */
+
+static const char *misuse_of(enum scope_fault fault) {
+    return fault == SCOPE_OUT_OF_ORDER ? "closed by the end of a scope around it"
+                                       : "closed from outside of it";
+}
+
+static void note_scope(enum scope_fault fault, const struct scope_view *scope,
+                       const struct scope_view *around) {
+    char operations[OPERATIONS_ROOM] = "";
+    if (scope->node != NULL)
+        context_format(scope->node, operations, sizeof operations);
+    leaks_note(&(struct leak){.kind = fault == SCOPE_UNPOPPED ? LEAK_UNPOPPED : LEAK_MISUSED,
+                              .site = scope->number,
+                              .other_site = around != NULL ? around->number : 0,
+                              .operations = operations,
+                              .about = fault == SCOPE_UNPOPPED ? "its frame or thread has ended"
+                                                               : misuse_of(fault)});
+}
+
+/* Where work is handed over. */
+static uint16_t place_here(const void *site) {
+    return site_number(unwind_one_in != 0 ? unwind_sample(site) : site);
+}
+
+bool leaks_start(void) {
+    if (!region_begin())
+        return false;
+    origin_site = place_here;
+    scope_report = note_scope;
+    return true;
+}
+
+void leaks_forked(void) {
+    if (leaks_region == NULL)
+        return;
+    leaks_region = NULL;
+    memset(known, 0, sizeof known);
+    memset(stacks_written, 0, sizeof stacks_written);
+    modules = 0;
+    region_begin();
+}
