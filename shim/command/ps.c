@@ -201,7 +201,6 @@ int command_ps(int argc, char **argv) {
     g_option_context_set_summary(context, summary);
     g_option_context_set_description(context, description);
     bool understood = g_option_context_parse(context, &argc, &argv, &error);
-    g_set_prgname("ctxshim ps");
     char *help = g_option_context_get_help(context, TRUE, NULL);
     g_option_context_free(context);
     int status = EXIT_REFUSED;

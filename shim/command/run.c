@@ -145,7 +145,6 @@ static int run(const struct options *options, char **argv) {
 }
 
 static int print_help(void) {
-    g_set_prgname("ctxshim run");
     fputs(options_help(), stdout);
     return command_output_done(0);
 }
