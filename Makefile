@@ -4,6 +4,7 @@
 # The tests' last line is their sum, and nothing comes after it.
 MAKEFLAGS += --no-print-directory
 
+# The first number is the SONAME's: it changes when a program that was built with the header could notice.
 VERSION := 0.1.0
 SONAME := libctxshim.so.$(firstword $(subst ., ,$(VERSION)))
 BUILD ?= build
