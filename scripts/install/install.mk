@@ -3,11 +3,13 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
-BINDIR ?= $(PREFIX)/bin
-LIBDIR ?= $(PREFIX)/lib
-INCLUDEDIR ?= $(PREFIX)/include
-DATADIR ?= $(PREFIX)/share
-MANDIR ?= $(DATADIR)/man
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+DATADIR = $(PREFIX)/share
+MANDIR = $(DATADIR)/man
+# Debian's gdb looks into /usr/share/gdb/auto-load by itself, and elsewhere when it is told (README.md).
+AUTOLOADDIR = $(DATADIR)/gdb/auto-load
 
 # --- the manual ---------------------------------------------------------------------------------------------
 # ctxshim(1) is the command's own --help, ctxshim(3) the header's comments: neither can go stale.
@@ -48,7 +50,8 @@ $(BUILD)/libctxshim.so-gdb.py: $(GDB_STUB)
 # --- targets ------------------------------------------------------------------------------------------------
 INSTALLED := $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(MANUAL) $(GDB_STUB) $(BUILD)/libctxshim.so-gdb.py
 INSTALL = VERSION='$(VERSION)' BUILD='$(BUILD)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' BINDIR='$(BINDIR)' \
-	LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DATADIR='$(DATADIR)' MANDIR='$(MANDIR)' scripts/install/install.sh
+	LIBDIR='$(LIBDIR)' INCLUDEDIR='$(INCLUDEDIR)' DATADIR='$(DATADIR)' MANDIR='$(MANDIR)' \
+	AUTOLOADDIR='$(AUTOLOADDIR)' scripts/install/install.sh
 
 .PHONY: install uninstall deb manual
 manual: $(MANUAL)

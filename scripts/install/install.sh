@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh install|uninstall: puts what `make` built where it belongs, or takes away exactly that. Called by the
-# Makefile, which gives VERSION, BUILD, DESTDIR, PREFIX and the directories BINDIR to MANDIR.
+# Makefile, which gives VERSION, BUILD, DESTDIR, PREFIX and the directories BINDIR to AUTOLOADDIR.
 #
 # The library lies in a directory of its own: nobody links it, the loader's search must not meet it, and
 # `ctxshim run` finds it from where the command is. Its file has the whole version; the links are the SONAME and the
@@ -13,7 +13,7 @@ private=$LIBDIR/ctxshim
 real=libctxshim.so.$VERSION
 soname=libctxshim.so.${VERSION%%.*}
 gdb=$DATADIR/ctxshim/gdb
-autoload=$DATADIR/gdb/auto-load
+autoload=$AUTOLOADDIR
 completions=$DATADIR/bash-completion/completions
 
 # put MODE SOURCE TARGET; or takes TARGET away, as the next two do.
@@ -78,7 +78,7 @@ complain() {
     exit 2
 }
 
-for directory in "$PREFIX" "$BINDIR" "$LIBDIR" "$INCLUDEDIR" "$DATADIR" "$MANDIR"; do
+for directory in "$PREFIX" "$BINDIR" "$LIBDIR" "$INCLUDEDIR" "$DATADIR" "$MANDIR" "$autoload"; do
     case $directory in
     *[\|\&\\\ ]*) complain "$directory: a name with a space, '|', '&' or '\\' in it" ;;
     /*) ;;

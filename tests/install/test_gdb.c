@@ -8,11 +8,11 @@
 
 TestSuite(gdb, .fini = stage_end, .timeout = 100);
 
-/* As gdb has it for /usr: it is told where the auto-load directory is, and what it may trust, nothing else.
+/* As gdb has it for /usr, and for another PREFIX by what README.md says.
  */
 static char *gdb(const char *subject, const char *commands) {
     return shell(
-        "gdb -nx -batch -iex 'set auto-load scripts-directory '$stage/share/gdb/auto-load "
+        "gdb -nx -batch -iex 'add-auto-load-scripts-directory '$stage/share/gdb/auto-load "
         "-iex 'add-auto-load-safe-path '$stage/share/gdb/auto-load -iex 'set debuginfod enabled off' %s %s",
         subject, commands);
 }
