@@ -40,7 +40,7 @@ SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -
 # What is interposed is defined by its own name, and called by it.
 $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
 # Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
-$(BUILD)/hooks/thread.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
+$(BUILD)/hooks/thread.o $(BUILD)/hooks/system.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
 $(BUILD)/libctxshim.so: $(SHIM_OBJECTS) shim/ctxshim.map
 	$(CC) $(SHIM_LINK) -o $@ $(SHIM_OBJECTS) $(LDFLAGS)

@@ -338,6 +338,17 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
     return total;
 }
 
+bool context_name(const struct context *node, void (*byte)(void *to, unsigned char byte), void *to) {
+    struct part part;
+    if (!part_of(node, &part))
+        return false;
+    for (size_t i = 0; i < part.length; i++)
+        byte(to, (unsigned char)part.text[i]);
+    for (size_t i = 0; i < part.digits_length; i++)
+        byte(to, (unsigned char)part.digits[i]);
+    return true;
+}
+
 size_t context_live(void) {
     return nodes.out - local.contexts.count + value_nodes.out - local.value_contexts.count;
 }

@@ -52,6 +52,7 @@ struct flow {
     struct detour *detours;  /* innermost first */
     uint64_t detours_opened; /* ever: numbers them */
     uint64_t serial;         /* of this flow, for ever */
+    bool quiet;              /* hands nothing on but from detours of its own */
 };
 
 /* What a scope names. The same bytes as the public ctxshim_scope. */
@@ -87,8 +88,11 @@ void flow_end(struct flow *flow);
  * ctxshim_on_change: the flow took up other work, rather than changed its own. */
 void flow_become(struct flow *flow, struct context *context, bool switched);
 
-/* A new reference to what work started here inherits: the current context, or NULL under suppression. */
+/* A new reference to what work started here inherits: the current context, or NULL under suppression and in a
+ * quiet flow. */
 struct context *flow_capture(struct flow *flow);
+/* The same, without a reference. Async-signal-safe. */
+struct context *flow_handed_on(const struct flow *flow);
 /* The same where a handler has interrupted this flow's thread inside the store: the stash may be half
  * changed, the count never is; and what is not settled is not known. Async-signal-safe. */
 struct context *flow_capture_inside(const struct flow *flow);
@@ -248,6 +252,11 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark);
 /* Ends every detour opened after the mark, and reports the scopes left open since. What the flow's current
  * context is afterwards is the caller's to say. */
 void flow_unwind(struct flow *flow, struct flow_mark mark);
+
+/* Another flow is on from now, `before` was current until then: tells those who watch. */
+void flow_switched(const struct context *before, struct flow *flow);
+/* A flow that nobody runs and nobody will: closes what is open, reports it, gives all back, tells nobody. */
+void flow_drop(struct flow *flow);
 
 /* Gives this thread's spare memory for scopes back. */
 void flow_thread_end(void);

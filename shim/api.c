@@ -206,7 +206,7 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
 }
 
 static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
-    struct thread *thread = thread_enter();
+    struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);

@@ -1,11 +1,11 @@
-# Unit tests of ctxstore and of the options parser, linked straight into a Criterion binary: no preload.
+# Unit tests of ctxstore, of the options parser and of the W3C formats, linked straight into a Criterion binary: no preload.
 #
 # `make check-asan`, `check-tsan` and `check-ubsan` build the same with a sanitizer, each in a directory of its
 # own, and run it; `check-valgrind` runs it under memcheck; `check-model` takes ten million steps of the random walk.
 
-UNIT_STORE := $(wildcard ctxstore/*.c) shim/options.c
+UNIT_STORE := $(wildcard ctxstore/*.c) shim/options.c shim/w3c.c
 UNIT_SOURCES := $(wildcard tests/unit/*.c)
-UNIT_HEADERS := $(wildcard tests/unit/*.h ctxstore/*.h) shim/options.h shim/options.def
+UNIT_HEADERS := $(wildcard tests/unit/*.h ctxstore/*.h) shim/options.h shim/options.def shim/w3c.h
 TEST_BINARIES += $(BUILD)/tests/test_unit
 
 # The kernel's memory comes by way of test_no_memory.c, which can refuse it.
