@@ -13,13 +13,14 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only matrix bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
 	@echo 'make           build $(BUILD)/libctxshim.so and $(BUILD)/ctxshim'
 	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
 	@echo 'make test      all tests'
+	@echo 'make matrix    every kind of server, each judged, and what the shim costs it: a table'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
@@ -70,6 +71,12 @@ deps:
 demo: deps
 	$(MAKE) all $(BUILD)/tests/libwitness.so $(BUILD)/tests/judge $(BUILD)/tests/load $(DEMO_PROGRAMS)
 	scripts/demo.sh
+
+# What a row must reach is in tests/servers/matrix.txt.
+matrix: deps
+	scripts/deps.sh matrix
+	$(MAKE) all $(WITNESS_TOOLS) $(SERVER_PROGRAMS)
+	tests/servers/matrix.sh
 
 bench: deps
 	$(MAKE) all

@@ -5,7 +5,7 @@
  * put or copy does nothing. States: generation even: dead, empty; odd: alive. All of it is guarded by
  * the cell's lock; the generation may be read without.
  *
- * A *mailbox* is for carriers that add up (an eventfd's counter, later a pipe's bytes). An entry is
+ * A *mailbox* is for carriers that add up (an eventfd's counter, a pipe's bytes). An entry is
  * *reserved* before the real call, since a reader may see its effect before the call returns, and then
  * *committed* with what was really moved, or *cancelled*. No lock is held across the call. Entries
  * reserved while another context's was still open have no known order among them: they are one group,
@@ -52,6 +52,7 @@ struct delivery {
     struct origin origin; /* of the first */
     bool known;           /* false: the counts did not add up, somebody else writes or reads here too */
     bool ambiguous;       /* several contexts in one delivery */
+    bool elsewhere;       /* F4: nothing was waiting, and count was not lost: it came from elsewhere */
 };
 
 /* NULL without memory. */
@@ -70,5 +71,45 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
  * drops what was peeked at before. */
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow);
 void mailbox_clear(struct mailbox *mailbox);
+
+/* --- bytes and messages (F4, mailbox_bytes.c) ------------------------------------------------------
+ *
+ * The mailbox of a pipe or a socketpair is held by both of its ends. It counts bytes, or messages where
+ * their boundaries are kept, and has room for a full pipe of pointers. What is written is remembered by its
+ * first bytes, its *mark*: where several contexts are waiting whose order is not known (writers that
+ * overlapped, several readers at once), what was read tells which it is; and bytes that are nobody's show
+ * that count was lost. Then nothing is known until the carrier has been seen empty. */
+
+struct mailbox *mailbox_new_bytes(void);
+/* One more holder, each of whom frees it. */
+struct mailbox *mailbox_hold(struct mailbox *mailbox);
+/* As mailbox_settle, with the first bytes of what was moved (NULL: not known). */
+void mailbox_commit(struct mailbox *mailbox, uint64_t ticket, uint64_t count, const void *bytes, size_t size);
+/* What is being moved turns out to be of another context (splice). Consumes the reference. */
+void mailbox_rewrite(struct mailbox *mailbox, uint64_t ticket, struct context *context);
+/* A reader is inside its call; both are to be called. */
+void mailbox_read_begin(struct mailbox *mailbox);
+void mailbox_read_end(struct mailbox *mailbox);
+/* Takes `count`; the first `size` of what was read are at `bytes`. */
+struct delivery mailbox_read(struct mailbox *mailbox, uint64_t count, const void *bytes, size_t size,
+                             uint64_t flow);
+/* What the next byte is, without taking it; `all`: with what else is waiting behind it. */
+struct delivery mailbox_next(struct mailbox *mailbox, bool all, uint64_t flow);
+/* Before which ticket has everything been taken, or begun to be? */
+uint64_t mailbox_taken(struct mailbox *mailbox);
+
+/* Something moved uncounted. Async-signal-safe. */
+void mailbox_miss(struct mailbox *mailbox);
+/* Whoever finds the carrier empty between the two says that counting starts anew. The first returns 0
+ * when there is nothing to ask for: `idle` is whether the caller thinks that it is empty. */
+uint64_t mailbox_doubts(struct mailbox *mailbox, bool idle);
+void mailbox_seen_empty(struct mailbox *mailbox, uint64_t doubts);
+
+/* Nobody will read it here: drops everything, and queues nothing ever after. */
+void mailbox_close(struct mailbox *mailbox);
+bool mailbox_is_closed(const struct mailbox *mailbox);
+/* Nobody will write to it here. */
+void mailbox_orphan(struct mailbox *mailbox);
+bool mailbox_is_orphaned(const struct mailbox *mailbox);
 
 #endif

@@ -114,13 +114,13 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
     }
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, pushed from a known place,
- * made from the thread's cache (NULL: not that simple, use context_operation), and given back to it. */
-static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
-                                                      uint64_t flow, struct here here) {
+/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
+ * cache (NULL: not that simple, use context_operation), and given back to it. */
+static inline __attribute__((always_inline)) struct context *
+context_operation_quick(struct context *parent, const char *name, size_t length, uint64_t flow,
+                        struct here here) {
     struct context *node = local.contexts.free;
-    uint16_t site = site_known(here.site);
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0 ||
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE ||
         (parent != NULL && parent->lent))
         return NULL;
     local.contexts.free = node->parent;
@@ -129,7 +129,7 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->values = parent != NULL ? parent->values : NULL;
     node->flow = (uint32_t)flow;
     node->stack = (uint32_t)here.address;
-    node->site = site;
+    node->site = site_number(here.site);
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;

@@ -136,7 +136,8 @@ static inline void flow_settle(struct flow *flow) {
 
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
-static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_push_quick(struct flow *flow, const char *operation, struct here here) {
     struct context *node =
         context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
     if (node == NULL)
@@ -173,13 +174,14 @@ static inline bool flow_close_quick(struct flow *flow, const void *scope_node, u
 /* A reference from the stash to the current context, or NULL: not that simple. */
 static inline struct context *flow_capture_quick(struct flow *flow) {
     struct context *context = flow->stash.context;
-    if (context == NULL || context != flow->current || flow->stash.count == 0 || flow_suppressed(flow))
+    if (context == NULL || context != flow->current || flow->stash.count == 0 || flow_suppressed(flow) ||
+        flow->quiet)
         return NULL;
     flow->stash.count--;
     return context;
 }
 /* False: it is not of the context in stock. */
-static inline bool flow_release_quick(struct flow *flow, struct context *context) {
+static inline bool flow_release_quick(struct flow *flow, const struct context *context) {
     if (context == NULL || context != flow->stash.context || flow->stash.count >= STASH_MOST)
         return false;
     flow->stash.count++;
@@ -189,7 +191,8 @@ static inline bool flow_release_quick(struct flow *flow, struct context *context
 /* The usual attach, and the close of one in which nothing is open any longer, while nobody watches a key.
  * All or nothing, as above. A handler that looks in between finds the one context or the other; flow that is
  * suppressed outside is on no earlier than the context inside is current, and off before that outside is. */
-static inline struct scope flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
     if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
         return (struct scope){0};
@@ -215,7 +218,8 @@ static inline struct scope flow_attach_quick(struct flow *flow, struct context *
     flow->detours = detour;
     return (struct scope){detour, serial | DETOUR_SERIAL, flow->serial};
 }
-static inline bool flow_detach_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
+static inline __attribute__((always_inline)) bool flow_detach_quick(struct flow *flow, const void *scope_node,
+                                                                    uint64_t scope_serial) {
     struct detour *detour = flow->detours;
     struct context *inside = flow->current, *attached = flow_settled(flow) ? inside : inside->parent;
     if (detour == NULL || detour != scope_node || detour->kind != DETOUR_ATTACH ||

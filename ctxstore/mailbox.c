@@ -1,60 +1,56 @@
-/* Mailboxes: see cell.h.
- *
- * An entry's states, all under the mailbox's lock:
- *   RESERVED   a writer is inside its call; it may already have had its effect
- *   COMMITTED  the writer's call moved `count`
- * and from both it leaves the list when it is taken, or cancelled. A writer that comes back to settle a
- * ticket no longer in the list finds that a reader was faster. */
-#include "cell.h"
+/* Mailboxes: see cell.h, and mailbox.h for what is inside. Here is what all of them share, and those that
+ * count (F3). */
+#include "mailbox.h"
 
 #include "slab.h"
 
-enum { ENTRIES_AT_MOST = 256 };
+#include <string.h>
 
-struct entry {
-    struct entry *next;
-    struct context *context; /* a reference */
-    uint64_t count;
-    uint64_t ticket;
-    struct origin origin;
-    bool reserved;
-    bool joined; /* no known order against the entry before */
-    bool peeked;
-};
-
-/* Type-stable: a writer that comes back late may lock a mailbox that serves another carrier now. Its
- * ticket is not found there, since tickets go on counting from life to life. */
-struct mailbox {
-    void *free_link; /* the slab's, while free */
-    struct lock lock;
-    uint32_t entries;
-    struct entry *first, *last;
-    uint64_t tickets;
-    bool lost; /* an entry found no place: counts no longer add up */
-};
+/* A pipe of 64 KiB holds 8192 pointers, and so many more writers may wait for room. */
+enum { COUNTS_AT_MOST = 256, BYTES_AT_MOST = 8192 + 1024 };
 
 static struct slab mailbox_slab = SLAB(sizeof(struct mailbox));
 static struct slab entry_slab = SLAB(sizeof(struct entry));
 
-static void mailbox_lock(struct mailbox *mailbox) {
+void mailbox_lock(struct mailbox *mailbox) {
     if (lock_take(&mailbox->lock))
         return;
-    mailbox->first = mailbox->last = NULL;
-    mailbox->entries = 0;
+    mailbox->first = mailbox->last = mailbox->spare = NULL;
+    mailbox->entries = mailbox->reserved = 0;
     mailbox->lost = true;
 }
 
-struct mailbox *mailbox_new(void) {
+static struct mailbox *mailbox_begin(bool bytes) {
     struct mailbox *mailbox = slab_take(&mailbox_slab);
     if (mailbox == NULL)
         return NULL;
     mailbox_lock(mailbox);
-    mailbox->first = mailbox->last = NULL;
-    mailbox->entries = 0;
+    mailbox->first = mailbox->last = mailbox->spare = NULL;
+    mailbox->entries = mailbox->reserved = mailbox->open = mailbox->readers = 0;
+    mailbox->entries_at_most = bytes ? BYTES_AT_MOST : COUNTS_AT_MOST;
+    mailbox->bytes = bytes;
     mailbox->lost = false;
     if (mailbox->tickets == 0)
         mailbox->tickets = 1;
+    mailbox->born = mailbox->tickets;
+    atomic_store_explicit(&mailbox->holders, 1, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->missed, false, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->closed, false, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->orphaned, false, memory_order_relaxed);
     lock_give(&mailbox->lock);
+    return mailbox;
+}
+
+struct mailbox *mailbox_new(void) {
+    return mailbox_begin(false);
+}
+
+struct mailbox *mailbox_new_bytes(void) {
+    return mailbox_begin(true);
+}
+
+struct mailbox *mailbox_hold(struct mailbox *mailbox) {
+    atomic_fetch_add_explicit(&mailbox->holders, 1, memory_order_relaxed);
     return mailbox;
 }
 
@@ -63,7 +59,7 @@ static void entry_free(struct entry *entry) {
     slab_give(&entry_slab, entry);
 }
 
-static void entries_free(struct entry *entry) {
+void mailbox_entries_free(struct entry *entry) {
     while (entry != NULL) {
         struct entry *next = entry->next;
         entry_free(entry);
@@ -71,24 +67,43 @@ static void entries_free(struct entry *entry) {
     }
 }
 
-/* With the lock held: takes the whole list. */
-static struct entry *list_detach(struct mailbox *mailbox) {
+struct entry *mailbox_detach(struct mailbox *mailbox) {
     struct entry *all = mailbox->first;
     mailbox->first = mailbox->last = NULL;
-    mailbox->entries = 0;
+    mailbox->entries = mailbox->reserved = 0;
     mailbox->lost = false;
     return all;
 }
 
+void mailbox_unlink(struct mailbox *mailbox, struct entry *entry) {
+    struct entry *before = entry->prev, *after = entry->next;
+    *(before != NULL ? &before->next : &mailbox->first) = after;
+    *(after != NULL ? &after->prev : &mailbox->last) = before;
+    if (entry->reserved)
+        mailbox->reserved--;
+    mailbox->entries--;
+}
+
+void mailbox_leave(struct mailbox *mailbox, struct entry *entry) {
+    if (entry->next != NULL && !entry->joined)
+        entry->next->joined = false; /* it was the first of its group */
+    mailbox_unlink(mailbox, entry);
+    entry->next = NULL;
+}
+
 void mailbox_clear(struct mailbox *mailbox) {
     mailbox_lock(mailbox);
-    struct entry *all = list_detach(mailbox);
+    struct entry *all = mailbox_detach(mailbox);
     lock_give(&mailbox->lock);
-    entries_free(all);
+    mailbox_entries_free(all);
 }
 
 void mailbox_free(struct mailbox *mailbox) {
+    if (atomic_fetch_sub_explicit(&mailbox->holders, 1, memory_order_acq_rel) != 1)
+        return;
     mailbox_clear(mailbox);
+    if (mailbox->spare != NULL)
+        slab_give(&entry_slab, mailbox->spare);
     slab_give(&mailbox_slab, mailbox);
 }
 
@@ -96,10 +111,13 @@ void mailbox_free(struct mailbox *mailbox) {
 
 /* The oldest call that has not come back: from its entry on, there is no known order. */
 static struct entry *oldest_open(const struct mailbox *mailbox) {
-    struct entry *entry = mailbox->first;
-    while (entry != NULL && !entry->reserved)
-        entry = entry->next;
-    return entry;
+    struct entry *entry = mailbox->last, *oldest = NULL;
+    for (uint32_t open = mailbox->reserved; open > 0 && entry != NULL; entry = entry->prev)
+        if (entry->reserved) {
+            oldest = entry;
+            open--;
+        }
+    return oldest;
 }
 
 static void entries_join(struct entry *from) {
@@ -112,98 +130,122 @@ static void entries_join(struct entry *from) {
 
 static void entry_append(struct mailbox *mailbox, struct entry *entry) {
     entry->next = NULL;
+    entry->prev = mailbox->last;
     entry->ticket = mailbox->tickets++;
+    entry->taken = 0;
+    entry->mark_size = 0;
     entry->reserved = true;
-    entry->joined = entry->peeked = false;
+    entry->joined = entry->peeked = entry->begun = entry->doubtful = false;
     if (mailbox->last != NULL)
         mailbox->last->next = entry;
     else
         mailbox->first = entry;
     mailbox->last = entry;
     mailbox->entries++;
+    mailbox->reserved++;
     entries_join(oldest_open(mailbox));
 }
 
-/* A mailbox that nobody reads (another process does, or the kernel) keeps no contexts: when it is full,
- * everything is dropped, and nothing is queued until a read shows that it is empty again. */
-uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count) {
-    struct entry *entry = slab_take(&entry_slab), *dropped = NULL;
-    uint64_t ticket = 0;
+/* With the lock held. The last one that was used up is at hand. */
+static struct entry *entry_new(struct mailbox *mailbox, struct context *context, uint64_t count) {
+    struct entry *entry = mailbox->spare != NULL ? mailbox->spare : slab_take(&entry_slab);
+    mailbox->spare = NULL;
     if (entry != NULL) {
         entry->context = context;
         entry->count = count;
         entry->origin = origin_here();
     }
+    return entry;
+}
+
+/* A mailbox that nobody reads (another process does, or the kernel) keeps no contexts: when it is full,
+ * everything is dropped, and nothing is queued until a read shows that it is empty again. */
+uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count) {
+    struct entry *dropped = NULL;
+    uint64_t ticket = 0;
+    bool placed = false, closed = atomic_load_explicit(&mailbox->closed, memory_order_relaxed);
     mailbox_lock(mailbox);
-    if (entry == NULL || mailbox->entries == ENTRIES_AT_MOST) {
-        dropped = list_detach(mailbox);
-        mailbox->lost = true;
-    } else if (!mailbox->lost) {
+    struct entry *entry = mailbox->lost || closed || mailbox->entries == mailbox->entries_at_most
+                              ? NULL
+                              : entry_new(mailbox, context, count);
+    if (entry != NULL) {
         entry_append(mailbox, entry);
         ticket = entry->ticket;
+        placed = true;
+    } else {
+        dropped = mailbox_detach(mailbox);
+        mailbox->lost = true;
     }
+    if (!placed && mailbox->bytes && !closed)
+        ticket = mailbox->tickets++; /* of nothing, but the call is on its way */
+    if (ticket != 0)
+        mailbox->open++;
     lock_give(&mailbox->lock);
-    entries_free(dropped);
-    if (ticket == 0 && entry != NULL)
-        entry_free(entry);
-    else if (ticket == 0)
+    mailbox_entries_free(dropped);
+    if (!placed)
         context_release(context);
     return ticket;
 }
 
-/* With the lock held: takes the entry after `before` (or the first) off the list. */
-static void entry_unlink(struct mailbox *mailbox, struct entry *before, struct entry *entry) {
-    if (before != NULL)
-        before->next = entry->next;
-    else
-        mailbox->first = entry->next;
-    if (mailbox->last == entry)
-        mailbox->last = before;
-    mailbox->entries--;
+/* With the lock held: a settled entry may be one with a settled neighbour of the same context, so that
+ * a mailbox nobody reads stays small. What its bytes begin with is then no longer told. */
+static bool entry_merges(const struct entry *entry) {
+    const struct entry *before = entry->prev;
+    return before != NULL && !before->reserved && before->context == entry->context && !entry->joined &&
+           before->peeked == entry->peeked && before->doubtful == entry->doubtful;
 }
 
-/* With the lock held: a settled entry may be one with a settled neighbour of the same context, so that
- * a mailbox nobody reads stays small. */
-static bool entry_merges(const struct entry *before, const struct entry *entry) {
-    return before != NULL && !before->reserved && before->context == entry->context && !entry->joined &&
-           before->peeked == entry->peeked;
+/* With the lock held. The newest ones are looked at first. */
+static struct entry *entry_of(const struct mailbox *mailbox, uint64_t ticket) {
+    struct entry *entry = mailbox->last;
+    while (entry != NULL && entry->ticket > ticket)
+        entry = entry->prev;
+    return entry != NULL && entry->ticket == ticket && entry->reserved ? entry : NULL;
+}
+
+/* With the lock held: returns it, when it leaves the list. */
+static struct entry *entry_settle(struct mailbox *mailbox, struct entry *entry, uint64_t count) {
+    entry->reserved = false;
+    mailbox->reserved--;
+    if (count < entry->taken)
+        mailbox->lost = true; /* what was taken for its bytes were somebody else's */
+    entry->count = count > entry->taken ? count - entry->taken : 0;
+    bool merges = entry->count > 0 && entry_merges(entry);
+    if (merges) {
+        entry->prev->count += entry->count;
+        entry->prev->mark_size = 0;
+    }
+    if (!merges && entry->count > 0)
+        return NULL;
+    mailbox_leave(mailbox, entry);
+    return entry;
 }
 
 void mailbox_settle(struct mailbox *mailbox, uint64_t ticket, uint64_t count) {
-    struct entry *before = NULL, *gone = NULL;
+    mailbox_commit(mailbox, ticket, count, NULL, 0);
+}
+
+void mailbox_commit(struct mailbox *mailbox, uint64_t ticket, uint64_t count, const void *bytes,
+                    size_t size) {
+    struct entry *gone = NULL;
     mailbox_lock(mailbox);
-    struct entry *entry = mailbox->first;
-    while (entry != NULL && entry->ticket != ticket) {
-        before = entry;
-        entry = entry->next;
+    struct entry *entry = entry_of(mailbox, ticket);
+    if (entry != NULL && entry->taken == 0 && bytes != NULL) {
+        entry->mark_size = size < MAILBOX_MARK ? (uint8_t)size : MAILBOX_MARK;
+        memcpy(entry->mark, bytes, entry->mark_size);
     }
-    if (entry != NULL) {
-        entry->reserved = false;
-        entry->count = count;
-        bool merges = entry_merges(before, entry);
-        if (merges)
-            before->count += count;
-        if (merges || count == 0) {
-            entry_unlink(mailbox, before, entry);
-            gone = entry;
-        }
-    }
+    if (entry != NULL)
+        gone = entry_settle(mailbox, entry, count);
+    if (ticket >= mailbox->born && mailbox->open > 0)
+        mailbox->open--;
     lock_give(&mailbox->lock);
-    if (gone != NULL)
-        entry_free(gone);
+    mailbox_entries_free(gone);
 }
 
 /* --- the reader ---------------------------------------------------------------------------------- */
 
-/* What a run of entries says: the first context, whether others are in it, which. */
-struct verdict {
-    struct context *first;
-    struct context *others[CONTEXT_LINKS];
-    unsigned other_count;
-    struct origin origin; /* of the first */
-};
-
-static void verdict_add(struct verdict *verdict, const struct entry *entry, bool is_first) {
+void verdict_add(struct verdict *verdict, const struct entry *entry, bool is_first) {
+    verdict->doubtful |= entry->doubtful;
     if (is_first) {
         verdict->first = entry->context;
         verdict->origin = entry->origin;
@@ -213,16 +255,17 @@ static void verdict_add(struct verdict *verdict, const struct entry *entry, bool
 
 /* A context that may be empty cannot be marked: an ambiguous delivery that starts with an empty one is
  * known to be unknown. */
-static struct delivery deliver(const struct verdict *verdict, bool known, uint64_t flow) {
+struct delivery verdict_deliver(const struct verdict *verdict, bool known, uint64_t flow) {
     bool doubtful = verdict->first != NULL && verdict->first->kind == CONTEXT_AMBIGUOUS;
-    struct delivery delivery = {
-        .origin = verdict->origin, .known = known, .ambiguous = doubtful || verdict->other_count > 0};
+    bool several = verdict->other_count > 0 || verdict->doubtful;
+    struct delivery delivery = {.origin = verdict->origin, .known = known, .ambiguous = doubtful || several};
     if (!known)
         return delivery;
-    if (verdict->other_count > 0)
-        delivery.context = context_ambiguous(verdict->first != NULL ? verdict->first : verdict->others[0],
-                                             verdict->others, verdict->other_count, flow);
-    else
+    struct context *likeliest =
+        verdict->first != NULL || verdict->other_count == 0 ? verdict->first : verdict->others[0];
+    if (several && likeliest != NULL)
+        delivery.context = context_ambiguous(likeliest, verdict->others, verdict->other_count, flow);
+    else if (!several)
         delivery.context = context_retain(verdict->first);
     return delivery;
 }
@@ -250,7 +293,7 @@ static struct entry *entries_use(struct mailbox *mailbox, uint64_t count) {
             break;
         }
         count -= entry->count;
-        entry_unlink(mailbox, NULL, entry);
+        mailbox_unlink(mailbox, entry);
         entry->next = used;
         used = entry;
     }
@@ -276,21 +319,21 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
     struct verdict verdict = {0};
     mailbox_lock(mailbox);
     bool known = entries_add_up(mailbox, count, &verdict) && !mailbox->lost;
-    struct delivery delivery = deliver(&verdict, known, flow);
+    struct delivery delivery = verdict_deliver(&verdict, known, flow);
     const struct entry *first = mailbox->first;
     bool lost = mailbox->lost;
     struct entry *used = NULL;
     if (known)
         used = entries_use(mailbox, count);
     else
-        used = list_detach(mailbox);
+        used = mailbox_detach(mailbox);
     mailbox->lost = lost && !drained; /* units that nobody can name are still there */
     if (known && delivery.ambiguous)
         group_stays_doubtful(mailbox, delivery.context, mailbox->first == first, dropped, GROUP_AT_MOST);
     lock_give(&mailbox->lock);
     for (unsigned i = 0; i < GROUP_AT_MOST; i++)
         context_release(dropped[i]);
-    entries_free(used);
+    mailbox_entries_free(used);
     return delivery;
 }
 
@@ -301,7 +344,7 @@ struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow) {
     mailbox_lock(mailbox);
     while (mailbox->first != NULL && mailbox->first->peeked && !mailbox->first->reserved) {
         struct entry *entry = mailbox->first;
-        entry_unlink(mailbox, NULL, entry);
+        mailbox_unlink(mailbox, entry);
         entry->next = old;
         old = entry;
     }
@@ -310,9 +353,9 @@ struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow) {
         entry->peeked = true;
         first = false;
     }
-    struct delivery delivery = deliver(&verdict, !first && !mailbox->lost, flow);
+    struct delivery delivery = verdict_deliver(&verdict, !first && !mailbox->lost, flow);
     mailbox->lost = false; /* all that there was has been looked at */
     lock_give(&mailbox->lock);
-    entries_free(old);
+    mailbox_entries_free(old);
     return delivery;
 }

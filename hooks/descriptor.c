@@ -16,6 +16,13 @@ static int created(int fd) {
     return fd;
 }
 
+static int pipe_created(const int fds[2], int flags) {
+    rules_pipe_created(fds[0], fds[1], flags);
+    annotate_born(fds[0]);
+    annotate_born(fds[1]);
+    return 0;
+}
+
 static int opened(int fd, const char *path) {
     rules_fd_created(fd);
     annotate_opened(fd, path);
@@ -86,16 +93,12 @@ HOOK(int, creat64, (const char *path, mode_t mode)) {
 
 HOOK(int, pipe, (int fds[2])) {
     int result = REAL(pipe)(fds);
-    created(result == 0 ? fds[0] : -1);
-    created(result == 0 ? fds[1] : -1);
-    return result;
+    return result == 0 ? pipe_created(fds, 0) : result;
 }
 
 HOOK(int, pipe2, (int fds[2], int flags)) {
     int result = REAL(pipe2)(fds, flags);
-    created(result == 0 ? fds[0] : -1);
-    created(result == 0 ? fds[1] : -1);
-    return result;
+    return result == 0 ? pipe_created(fds, flags) : result;
 }
 
 HOOK(int, memfd_create, (const char *name, unsigned flags)) {

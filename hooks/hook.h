@@ -89,4 +89,12 @@ enum hook_row {
 /* One buffer, as the rules take them. */
 #define ONE_BUFFER(buffer, size) (&(struct iovec){(void *)(uintptr_t)(buffer), (size)}), 1
 
+/* The address in a parameter that libc's headers may make a union of pointers to each kind. */
+static inline const void *any_address(const void *parameter) {
+    const void *address;
+    __builtin_memcpy(&address, parameter, sizeof address);
+    return address;
+}
+#define ANY_ADDRESS(parameter) any_address(&(parameter))
+
 #endif

@@ -1,4 +1,4 @@
-/* Bytes that come in: F3, F5, F7, F8. The fortified names do what the plain ones do (H18). */
+/* Bytes that come in: F3, F4, F5, F7, F8, E12, F15. The fortified names do what the plain ones do (H18). */
 #include "hook.h"
 
 HOOK(ssize_t, read, (int fd, void *buffer, size_t size)) {
@@ -40,7 +40,7 @@ HOOK(ssize_t, recvfrom,
      (int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *address_size)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(recvfrom)(fd, buffer, size, flags, address, address_size);
-    rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
+    rules_receive_end(&passage, result, ONE_BUFFER(buffer, size), ANY_ADDRESS(address), address_size);
     return result;
 }
 
@@ -49,20 +49,20 @@ HOOK(ssize_t, __recvfrom_chk,
       socklen_t *address_size)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(__recvfrom_chk)(fd, buffer, size, room, flags, address, address_size);
-    rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
+    rules_receive_end(&passage, result, ONE_BUFFER(buffer, size), ANY_ADDRESS(address), address_size);
     return result;
 }
 
 HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     ssize_t result = REAL(recvmsg)(fd, message, flags);
-    rules_read_end(&passage, result, NULL, 0);
+    rules_message_received(&passage, result, message);
     return result;
 }
 
 HOOK(int, recvmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)) {
     struct passage passage = rules_receive_begin(fd, flags, HERE);
     int result = REAL(recvmmsg)(fd, messages, count, flags, timeout);
-    rules_read_end(&passage, result, NULL, 0);
+    rules_messages_received(&passage, result, messages);
     return result;
 }

@@ -55,21 +55,22 @@ static long on_readv(const struct call *call) {
 static long on_recvfrom(const struct call *call) {
     struct passage passage = rules_receive_begin((int)call->a, (int)call->d, here_of(call));
     long result = go(call);
-    rules_read_end(&passage, result, ONE_BUFFER(call->b, (size_t)call->c));
+    rules_receive_end(&passage, result, ONE_BUFFER(call->b, (size_t)call->c), (const void *)call->e,
+                      (const socklen_t *)call->f);
     return result;
 }
 
 static long on_recvmsg(const struct call *call) {
     struct passage passage = rules_receive_begin((int)call->a, (int)call->c, here_of(call));
     long result = go(call);
-    rules_read_end(&passage, result, NULL, 0);
+    rules_message_received(&passage, result, (const struct msghdr *)call->b);
     return result;
 }
 
 static long on_recvmmsg(const struct call *call) {
     struct passage passage = rules_receive_begin((int)call->a, (int)call->d, here_of(call));
     long result = go(call);
-    rules_read_end(&passage, result, NULL, 0);
+    rules_messages_received(&passage, (int)result, (const struct mmsghdr *)call->b);
     return result;
 }
 
@@ -80,7 +81,7 @@ static long on_write(const struct call *call) {
         rules_write_begin((int)call->a, FROM_BUFFER(buffer, (size_t)call->c), here_of(call));
     annotate_ends((int)call->a);
     long result = go(call);
-    rules_write_end(&passage, result, (size_t)call->c, call->number == SYS_write ? buffer : NULL);
+    rules_write_end(&passage, result, (size_t)call->c, buffer);
     return result;
 }
 
@@ -92,34 +93,68 @@ static long on_writev(const struct call *call) {
     long result = go(call);
     if (passage.file != NULL)
         rules_write_end(&passage, result, vector_size(buffers, (size_t)call->c, result),
-                        vector_first(buffers, result));
+                        vector_first(buffers, (size_t)call->c, result));
+    return result;
+}
+
+static long on_sendto(const struct call *call) {
+    const void *buffer = (const void *)call->b;
+    struct passage passage =
+        rules_send_begin((int)call->a, FROM_BUFFER(buffer, (size_t)call->c), (int)call->d, here_of(call));
+    annotate_ends((int)call->a);
+    long result = go(call);
+    rules_send_end(&passage, result, (size_t)call->c, buffer, (const void *)call->e, (socklen_t)call->f);
     return result;
 }
 
 static long on_sendmsg(const struct call *call) {
     const struct msghdr *message = (const struct msghdr *)call->b;
     struct passage passage =
-        rules_write_begin((int)call->a, (struct outgoing){.message = message}, here_of(call));
+        rules_send_begin((int)call->a, (struct outgoing){.message = message}, (int)call->c, here_of(call));
+    rules_rights_begin(&passage, message);
     long result = go(call);
-    if (passage.file != NULL)
-        rules_write_end(&passage, result,
-                        result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0, NULL);
+    size_t asked = result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0;
+    rules_message_sent(&passage, result, asked,
+                       result > 0 ? vector_first(message->msg_iov, message->msg_iovlen, result) : NULL,
+                       message);
     return result;
 }
 
 static long on_sendmmsg(const struct call *call) {
-    struct passage passage = rules_write_begin((int)call->a, NO_BUFFER, here_of(call));
+    struct passage passage = rules_send_begin((int)call->a, NO_BUFFER, (int)call->d, here_of(call));
     long result = go(call);
-    rules_write_end(&passage, result, (size_t)call->c, NULL);
+    rules_messages_sent(&passage, (int)result, (unsigned)call->c, (const struct mmsghdr *)call->b);
     return result;
 }
 
-/* The file may be shorter than what was asked for, and that is not cut short. */
 static long on_sendfile(const struct call *call) {
-    struct passage passage = rules_write_begin((int)call->a, NO_BUFFER, here_of(call));
+    struct movement movement = rules_move_begin((int)call->b, (int)call->a, true, false, here_of(call));
     annotate_ends((int)call->a);
     long result = go(call);
-    rules_write_end(&passage, result, result >= 0 ? (size_t)result : (size_t)call->d, NULL);
+    rules_move_end(&movement, result, (size_t)call->d);
+    return result;
+}
+
+static long on_splice(const struct call *call) {
+    bool blocks = ((unsigned)call->f & SPLICE_F_NONBLOCK) == 0;
+    struct movement movement = rules_move_begin((int)call->a, (int)call->c, blocks, false, here_of(call));
+    long result = go(call);
+    rules_move_end(&movement, result, (size_t)call->e);
+    return result;
+}
+
+static long on_tee(const struct call *call) {
+    bool blocks = ((unsigned)call->d & SPLICE_F_NONBLOCK) == 0;
+    struct movement movement = rules_move_begin((int)call->a, (int)call->b, blocks, true, here_of(call));
+    long result = go(call);
+    rules_move_end(&movement, result, (size_t)call->c);
+    return result;
+}
+
+static long on_vmsplice(const struct call *call) {
+    struct movement movement = rules_gift_begin((int)call->a, here_of(call));
+    long result = go(call);
+    rules_move_end(&movement, result, 1);
     return result;
 }
 
@@ -140,20 +175,29 @@ static long on_open(const struct call *call) {
     return fd;
 }
 
-static long created_two(long result, const int *fds) {
-    for (int i = 0; result == 0 && i < 2; i++) {
-        rules_fd_created(fds[i]);
-        annotate_born(fds[i]);
-    }
-    return result;
+static void born_two(const int *fds) {
+    annotate_born(fds[0]);
+    annotate_born(fds[1]);
 }
 
 static long on_pipe(const struct call *call) {
-    return created_two(go(call), (const int *)call->a);
+    long result = go(call);
+    const int *fds = (const int *)call->a;
+    if (result != 0)
+        return result;
+    rules_pipe_created(fds[0], fds[1], call->number == SYS_pipe2 ? (int)call->b : 0);
+    born_two(fds);
+    return 0;
 }
 
 static long on_socketpair(const struct call *call) {
-    return created_two(go(call), (const int *)call->d);
+    long result = go(call);
+    const int *fds = (const int *)call->d;
+    if (result != 0)
+        return result;
+    rules_pair_created(fds[0], fds[1], (int)call->a, (int)call->b);
+    born_two(fds);
+    return 0;
 }
 
 static long on_close(const struct call *call) {
@@ -192,6 +236,20 @@ static long on_fcntl(const struct call *call) {
 
 /* --- sockets and carriers ------------------------------------------------------------------------------ */
 
+static long on_socket(const struct call *call) {
+    int fd = (int)go(call);
+    rules_socket_created(fd, (int)call->a, (int)call->b);
+    annotate_born(fd);
+    return fd;
+}
+
+static long on_bind(const struct call *call) {
+    long result = go(call);
+    if (result == 0)
+        rules_bound((int)call->a, (const void *)call->b, (size_t)call->c);
+    return result;
+}
+
 static long on_listen(const struct call *call) {
     long result = go(call);
     if (result == 0)
@@ -210,7 +268,7 @@ static long on_accept(const struct call *call) {
 static long on_connect(const struct call *call) {
     struct passage passage = rules_connect_begin((int)call->a, here_of(call));
     long result = go(call);
-    rules_connect_end(&passage, (int)call->a, (int)result);
+    rules_connect_end(&passage, (int)call->a, (int)result, (const struct sockaddr *)call->b);
     return result;
 }
 
@@ -339,12 +397,12 @@ route *const syscall_routes[SYSCALLS] = {
     [SYS_recvmsg] = on_recvmsg,
     [SYS_recvmmsg] = on_recvmmsg,
     [SYS_write] = on_write,
-    [SYS_sendto] = on_write,
+    [SYS_sendto] = on_sendto,
     [SYS_writev] = on_writev,
     [SYS_sendmsg] = on_sendmsg,
     [SYS_sendmmsg] = on_sendmmsg,
     [SYS_sendfile] = on_sendfile,
-    [SYS_socket] = on_created,
+    [SYS_socket] = on_socket,
     [SYS_memfd_create] = on_created,
     [SYS_inotify_init] = on_created,
     [SYS_inotify_init1] = on_created,
@@ -361,6 +419,10 @@ route *const syscall_routes[SYSCALLS] = {
     [SYS_dup2] = on_dup2,
     [SYS_dup3] = on_dup2,
     [SYS_fcntl] = on_fcntl,
+    [SYS_splice] = on_splice,
+    [SYS_tee] = on_tee,
+    [SYS_vmsplice] = on_vmsplice,
+    [SYS_bind] = on_bind,
     [SYS_listen] = on_listen,
     [SYS_accept] = on_accept,
     [SYS_accept4] = on_accept,

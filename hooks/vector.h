@@ -18,10 +18,11 @@ static inline size_t vector_size(const struct iovec *buffers, size_t count, long
     return size;
 }
 
-/* An eventfd's eight bytes, when the first buffer has them all. */
-static inline const void *vector_first(const struct iovec *buffers, long result) {
-    return result == (long)sizeof(uint64_t) && buffers[0].iov_len == sizeof(uint64_t) ? buffers[0].iov_base
-                                                                                      : NULL;
+/* Where the bytes begin, when the first buffer has eight of them or all. */
+static inline const void *vector_first(const struct iovec *buffers, size_t count, long result) {
+    size_t moved = result > 0 ? (size_t)result : 0;
+    size_t wanted = moved < sizeof(uint64_t) ? moved : sizeof(uint64_t);
+    return moved > 0 && count > 0 && buffers[0].iov_len >= wanted ? buffers[0].iov_base : NULL;
 }
 
 #endif

@@ -53,28 +53,28 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
         annotate_wants(fd) ? annotate_write(&call, buffers, count) : REAL(writev)(fd, buffers, count);
     if (passage.file != NULL)
         rules_write_end(&passage, result, vector_size(buffers, (size_t)count, result),
-                        vector_first(buffers, result));
+                        vector_first(buffers, (size_t)count, result));
     return result;
 }
 
 HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
-    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
+    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, HERE);
     struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
                                         : REAL(send)(fd, buffer, size, flags);
-    rules_write_end(&passage, result, size, NULL);
+    rules_write_end(&passage, result, size, buffer);
     return result;
 }
 
 HOOK(ssize_t, sendto,
      (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
       socklen_t address_size)) {
-    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
+    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, HERE);
     struct annotate_call call = {
         .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
                                         : REAL(sendto)(fd, buffer, size, flags, address, address_size);
-    rules_write_end(&passage, result, size, NULL);
+    rules_send_end(&passage, result, size, buffer, ANY_ADDRESS(address), address_size);
     return result;
 }
 
@@ -89,40 +89,20 @@ static ssize_t annotated_message(int fd, const struct msghdr *message, int flags
 }
 
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
-    struct passage passage = rules_write_begin(fd, (struct outgoing){.message = message}, HERE);
+    struct passage passage = rules_send_begin(fd, (struct outgoing){.message = message}, flags, HERE);
+    rules_rights_begin(&passage, message);
     ssize_t result =
         annotate_wants(fd) ? annotated_message(fd, message, flags) : REAL(sendmsg)(fd, message, flags);
-    if (passage.file != NULL)
-        rules_write_end(&passage, result,
-                        result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0, NULL);
+    size_t asked = result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0;
+    rules_message_sent(&passage, result, asked,
+                       result > 0 ? vector_first(message->msg_iov, message->msg_iovlen, result) : NULL,
+                       message);
     return result;
 }
 
 HOOK(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags)) {
-    struct passage passage = rules_write_begin(fd, NO_BUFFER, HERE);
+    struct passage passage = rules_send_begin(fd, NO_BUFFER, flags, HERE);
     int result = REAL(sendmmsg)(fd, messages, count, flags);
-    rules_write_end(&passage, result, count, NULL);
-    return result;
-}
-
-/* Bytes that nobody looks at: no log. */
-/* What sendfile was to send: the file may be shorter than what was asked for, and that is not cut short. */
-static size_t sent_of(ssize_t result, size_t size) {
-    return result >= 0 ? (size_t)result : size;
-}
-
-HOOK(ssize_t, sendfile, (int to, int from, off_t *offset, size_t size)) {
-    struct passage passage = rules_write_begin(to, NO_BUFFER, HERE);
-    annotate_ends(to);
-    ssize_t result = REAL(sendfile)(to, from, offset, size);
-    rules_write_end(&passage, result, sent_of(result, size), NULL);
-    return result;
-}
-
-HOOK(ssize_t, sendfile64, (int to, int from, off64_t *offset, size_t size)) {
-    struct passage passage = rules_write_begin(to, NO_BUFFER, HERE);
-    annotate_ends(to);
-    ssize_t result = REAL(sendfile64)(to, from, offset, size);
-    rules_write_end(&passage, result, sent_of(result, size), NULL);
+    rules_messages_sent(&passage, result, count, messages);
     return result;
 }

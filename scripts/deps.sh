@@ -2,6 +2,7 @@
 # deps.sh: installs, from Debian's packages, what building, tests, demo, bench and lint miss. As root or with
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
 # deps.sh peers: instead, the runtimes that make bench-store compares the store with.
+# deps.sh matrix: instead, the servers that only make matrix asks.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
 # installed without being started: we start our own, on ports of our own.
@@ -23,6 +24,8 @@ python3 python3
 node nodejs
 nginx nginx-light
 memcached memcached
+apache2 apache2-bin
+lighttpd lighttpd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools
@@ -42,6 +45,20 @@ dpkg-shlibdeps dpkg-dev
 # Packages that are no program.
 libraries='libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'
 
+matrix_programs='
+initdb postgresql
+pgbouncer pgbouncer
+webfsd webfs
+haproxy haproxy
+h2o h2o
+squid squid
+varnishd varnish
+dnsmasq dnsmasq-base
+unbound unbound
+gunicorn gunicorn
+setpriv util-linux
+'
+
 peer_programs='
 python3 python3
 node nodejs
@@ -52,6 +69,9 @@ javac default-jdk-headless
 '
 
 PATH="$PATH:/usr/sbin:/sbin"
+for directory in /usr/lib/postgresql/*/bin; do # not in anybody's PATH, by version
+    PATH="$PATH:$directory"
+done
 
 complain() {
     echo "deps.sh: $*" >&2
@@ -64,7 +84,11 @@ peers)
     programs=$peer_programs
     libraries=
     ;;
-*) complain "usage: deps.sh [peers]" ;;
+matrix)
+    programs=$matrix_programs
+    libraries=
+    ;;
+*) complain "usage: deps.sh [peers | matrix]" ;;
 esac
 
 missing_programs() {

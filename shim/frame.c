@@ -156,7 +156,7 @@ static void frame_next(struct thread *thread) {
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
-    frame->handed_on = false;
+    frame->several = frame->handed_on = false;
     frame->passing = 0;
     frame_limit_renew(thread);
 }

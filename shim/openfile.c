@@ -4,7 +4,9 @@
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
 #include "interest.h"
+#include "peers.h"
 #include "process.h"
+#include "rights.h"
 #include "thread.h"
 
 static struct slab files = SLAB(sizeof(struct open_file));
@@ -59,6 +61,19 @@ struct open_file *file_at_far(int fd) {
     return slot != NULL ? atomic_load_explicit(slot, memory_order_acquire) : NULL;
 }
 
+/* F4, C35. What was to be read at this end is dropped; the other one hears nothing more from here. */
+static void pipe_end(struct open_file *file) {
+    if (file->mailbox != NULL) {
+        rights_forget(file->mailbox);
+        mailbox_close(file->mailbox);
+        mailbox_free(file->mailbox);
+    }
+    if (file->outbox != NULL) {
+        mailbox_orphan(file->outbox);
+        mailbox_free(file->outbox);
+    }
+}
+
 /* Nobody will ask or be answered on it any more. */
 static void connection_ends(struct cell *cell) {
     struct context *context = cell_copy(cell, cell_generation(cell));
@@ -76,6 +91,10 @@ static void file_free(struct open_file *file) {
     cell_end(&file->root);
     if (file_kind(file) == FILE_EVENTFD && file->mailbox != NULL)
         mailbox_free(file->mailbox);
+    if (file_kind(file) == FILE_PIPE)
+        pipe_end(file);
+    if (file_kind(file) == FILE_DATAGRAM && file->peers != NULL)
+        peers_free(file->peers);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
     slab_give(&files, file);
@@ -115,7 +134,8 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     file->kind = (uint8_t)kind;
     file->fd = fd;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
-    file->mailbox = NULL;
+    file->mailbox = file->outbox = NULL;
+    file->peers = NULL;
     file->set = NULL;
     file->interests = NULL;
     atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
@@ -145,8 +165,7 @@ void file_created(int fd) {
     file_drop(file_detach(fd));
 }
 
-/* One more descriptor's hold, unless the last has just been dropped by another thread's close. */
-static bool file_hold(struct open_file *file) {
+bool file_hold(struct open_file *file) {
     uint32_t holds = atomic_load_explicit(&file->descriptors, memory_order_relaxed);
     while (holds != 0)
         if (atomic_compare_exchange_weak_explicit(&file->descriptors, &holds, holds + 1, memory_order_relaxed,
@@ -203,5 +222,6 @@ void file_closed_range(unsigned first, unsigned last) {
 }
 
 bool file_is_shared(const struct open_file *file) {
-    return file->forks != atomic_load_explicit(&process_forks, memory_order_relaxed);
+    return file->forks != atomic_load_explicit(&process_forks, memory_order_relaxed) ||
+           file_has(file, FILE_SHARED);
 }

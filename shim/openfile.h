@@ -13,6 +13,8 @@
  *   flags, requests, waited   plain facts about a connection, atomic and unordered: one thread works on
  *                a connection at a time, and a lost update among two that do not costs certainty only
  *   interests    the interest lock (interest.h)
+ *   mailbox, outbox, peers   written before the program knows the descriptor; the pointers are constant
+ *                while it lives, what they point to has its own lock
  *   torn         as flags: two writers of one log at the same moment may lose it */
 #ifndef SHIM_OPENFILE_H
 #define SHIM_OPENFILE_H
@@ -27,31 +29,40 @@ enum file_kind {
     FILE_EVENTFD,    /* F3 */
     FILE_TIMERFD,    /* F5 */
     FILE_EPOLL,      /* F2 */
+    FILE_PIPE,       /* an end of a pipe or a socketpair (F4) */
+    FILE_DATAGRAM,   /* a socket of datagrams (F7, F8, E12) */
 };
 
 enum file_flag {
     FILE_OUTSTANDING = 1 << 0, /* a request was read, and nothing written since */
     FILE_UNFINISHED =
         1 << 1, /* connect is in progress, or a write was cut short: the next is a continuation */
-    FILE_SEMAPHORE = 1 << 2, /* an eventfd in semaphore mode */
-    FILE_NESTED = 1 << 3,    /* an epoll that is itself waited for */
-    FILE_DEFERS = 1 << 4,    /* E4: answers come from other frames, one each */
-    FILE_PUBLISHES = 1 << 5, /* E4: is written to without having asked */
-    FILE_REPEATS = 1 << 12,  /* a timerfd that fires again by itself */
-    FILE_ANNOTATED = 1 << 6, /* a log: lines get their context in front */
-    FILE_MIDLINE = 1 << 7,   /* ... and the last one was not ended yet */
-    FILE_SPARED = 1 << 8,    /* no log after all: never annotated again */
+    FILE_SEMAPHORE = 1 << 2,  /* an eventfd in semaphore mode */
+    FILE_NESTED = 1 << 3,     /* an epoll that is itself waited for */
+    FILE_DEFERS = 1 << 4,     /* E4: answers come from other frames, one each */
+    FILE_PUBLISHES = 1 << 5,  /* E4: is written to without having asked */
+    FILE_REPEATS = 1 << 12,   /* a timerfd that fires again by itself */
+    FILE_ANNOTATED = 1 << 6,  /* a log: lines get their context in front */
+    FILE_MIDLINE = 1 << 7,    /* ... and the last one was not ended yet */
+    FILE_SPARED = 1 << 8,     /* no log after all: never annotated again */
+    FILE_MESSAGES = 1 << 9,   /* F4: what is written in one call is read in one */
+    FILE_SHARED = 1 << 10,    /* F15: was passed to another process */
+    FILE_BOUND = 1 << 11,     /* a socket of datagrams that the program gave an address */
+    FILE_RECEIVED = 1 << 13,  /* ... whose first datagram came in: it serves */
+    FILE_SENT = 1 << 14,      /* ... whose first datagram went out: it asks */
+    FILE_CONNECTED = 1 << 15, /* ... that has one peer */
 };
 
 struct interest;
 struct interest_set;
+struct peers;
 
 struct open_file {
     void *free_link; /* the slab's, while free */
     struct cell cell;
     _Atomic uint32_t descriptors;
     _Atomic uint8_t kind; /* enum file_kind */
-    _Atomic uint16_t flags;
+    _Atomic uint32_t flags;
     int fd;                     /* the first descriptor that named it */
     uint32_t forks;             /* process_forks when it was made */
     _Atomic uint32_t requests;  /* number of the latest */
@@ -59,7 +70,9 @@ struct open_file {
     _Atomic uint64_t waited;    /* serial of the wait that reported it last */
     _Atomic uint64_t served;    /* serial of the wait whose report of it was read */
     struct cell root;           /* a connection's own context; lives and dies with `cell` */
-    struct mailbox *mailbox;    /* of an eventfd */
+    struct mailbox *mailbox;    /* what is to be read: of an eventfd, of an end that is read from */
+    struct mailbox *outbox;     /* F4: of the other end, where what is written here is to be read */
+    struct peers *peers;        /* of a socket of datagrams: peers.h */
     struct interest_set *set;   /* of an epoll */
     struct interest *interests; /* where it is registered */
     _Atomic uint64_t torn;      /* an annotation that a short write cut: annotate_text.c */
@@ -91,6 +104,8 @@ void file_created(int fd);
 /* Takes the open file out of the slot; the caller gives it to file_drop or puts it back. */
 struct open_file *file_detach(int fd);
 void file_put_back(int fd, struct open_file *file);
+/* One more descriptor's hold, unless the last has just been dropped by another thread's close. */
+bool file_hold(struct open_file *file);
 /* Drops one descriptor's hold. NULL is allowed. */
 void file_drop(struct open_file *file);
 /* The same from a signal handler that may have interrupted us: only notes what is to be dropped. */
@@ -113,9 +128,9 @@ static inline void file_mark(struct open_file *file, enum file_flag flag, bool o
     if (file_has(file, flag) == on)
         return;
     if (on)
-        atomic_fetch_or_explicit(&file->flags, (uint16_t)flag, memory_order_relaxed);
+        atomic_fetch_or_explicit(&file->flags, (uint32_t)flag, memory_order_relaxed);
     else
-        atomic_fetch_and_explicit(&file->flags, (uint16_t)~flag, memory_order_relaxed);
+        atomic_fetch_and_explicit(&file->flags, ~(uint32_t)flag, memory_order_relaxed);
 }
 
 /* Does another process have it too, so that what is queued on it may never be read here? */

@@ -26,10 +26,15 @@ struct passage {
     struct open_file *file; /* NULL: nothing to do */
     uint32_t generation;
     struct here here;
-    uint64_t ticket; /* in the file's mailbox */
-    bool ended;      /* an open-ended frame was ended, since the thread came back for more */
-    bool foreign;    /* E4: from another request's frame, so that the question may still be open */
-    bool passing;    /* E4: the call is this request's; what follows need not be */
+    uint64_t ticket;   /* in the mailbox that is written to */
+    unsigned messages; /* how many the call moved, where it moved some */
+    int fd;            /* of a read */
+    bool ended;        /* an open-ended frame was ended, since the thread came back for more */
+    bool foreign;      /* E4: from another request's frame, so that the question may still be open */
+    bool passing;      /* E4: the call is this request's; what follows need not be */
+    bool reading;      /* F4: the mailbox knows of this reader */
+    bool peek;         /* MSG_PEEK: nothing is consumed */
+    bool claims;       /* F15: looks for descriptors in what it received */
 };
 
 /* Is it still the open file that the call was made on? */
@@ -44,6 +49,21 @@ struct passage rules_read_open(struct open_file *file, int fd, bool blocks, stru
 struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here);
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count);
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first);
+/* F4 (rules_pipe.c): the same for an end of a pipe or socketpair. */
+struct passage rules_pipe_write_open(struct open_file *file, size_t size, int flags, struct here here);
+void rules_pipe_read_close(const struct passage *passage, long result, const struct iovec *buffers,
+                           int count);
+void rules_pipe_write_close(const struct passage *passage, long result, size_t asked, const void *first);
+/* MSG_OOB takes a byte out of its order. */
+void rules_pipe_out_of_band(const struct passage *passage);
+/* F7, F8, E12 (rules_datagram.c): the same for sockets of datagrams. `address`: the other one's, as a number
+ * (peers.h), or where it lies; none for a call that has none. */
+void rules_datagram_read_close(const struct passage *passage, long result, uint64_t address);
+void rules_datagrams_read_close(const struct passage *passage, int result, const struct mmsghdr *messages);
+void rules_datagram_write_close(const struct passage *passage, long result, const void *address, size_t size);
+void rules_datagrams_write_close(const struct passage *passage, int result, const struct mmsghdr *messages);
+uint64_t rules_received_from(const struct passage *passage, long result, const void *address,
+                             const socklen_t *size);
 
 static inline struct passage rules_wait_for_bytes(int fd, bool blocks, struct here here) {
     frame_settle(here);
@@ -55,35 +75,99 @@ static inline struct passage rules_wait_for_bytes(int fd, bool blocks, struct he
 static inline struct passage rules_read_begin(int fd, struct here here) {
     return rules_wait_for_bytes(fd, true, here);
 }
-/* `outgoing`: what the program asks to send; {0} when that is in no buffer. */
-static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
+/* How many bytes a call asks to move, where that is not known before it. */
+#define RULES_SOME_BYTES ((size_t)1 << 62)
+/* `outgoing`: what the program asks to send; {0} when that is in no buffer. `flags` are MSG_ flags. */
+static inline struct passage rules_send_begin(int fd, struct outgoing outgoing, int flags, struct here here) {
     struct open_file *file = file_at(fd);
     if (__builtin_expect(frame_limit == 0, 0) && (file == NULL || file_kind(file) == FILE_PLAIN))
         frame_logs();
     frame_settle(here);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
+    if (file_kind(file) == FILE_PIPE)
+        return rules_pipe_write_open(file, outgoing.buffer != NULL ? outgoing.size : RULES_SOME_BYTES, flags,
+                                     here);
+    if (file_kind(file) == FILE_DATAGRAM)
+        return (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     return rules_write_open(file, outgoing, here);
+}
+static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
+    return rules_send_begin(fd, outgoing, 0, here);
 }
 /* For calls with MSG_ flags: the error queue holds no bytes of the peer's. */
 static inline struct passage rules_receive_begin(int fd, int flags, struct here here) {
     if (flags & MSG_ERRQUEUE)
         return (struct passage){0};
-    return rules_wait_for_bytes(fd, (flags & MSG_DONTWAIT) == 0, here);
+    struct passage passage = rules_wait_for_bytes(fd, (flags & MSG_DONTWAIT) == 0, here);
+    passage.peek = (flags & MSG_PEEK) != 0;
+    if (__builtin_expect((flags & MSG_OOB) != 0, 0) && passage.file != NULL)
+        rules_pipe_out_of_band(&passage);
+    return passage;
 }
 /* `result` is the real call's; `buffers` is where it put the bytes (readable when result > 0). */
 static inline void rules_read_end(const struct passage *passage, long result, const struct iovec *buffers,
                                   int count) {
-    if (passage->file != NULL)
+    if (passage->file == NULL)
+        return;
+    if (file_kind(passage->file) == FILE_PIPE)
+        rules_pipe_read_close(passage, result, buffers, count);
+    else if (file_kind(passage->file) == FILE_DATAGRAM)
+        rules_datagram_read_close(passage, result, 0);
+    else
         rules_read_close(passage, result, buffers, count);
 }
 /* `asked`: how many bytes the program wanted to go out; `first`: where they begin (readable when result
  * > 0), or NULL when they are in no buffer (sendfile). */
 static inline void rules_write_end(const struct passage *passage, long result, size_t asked,
                                    const void *first) {
-    if (passage->file != NULL)
+    if (passage->file == NULL)
+        return;
+    if (file_kind(passage->file) == FILE_PIPE)
+        rules_pipe_write_close(passage, result, asked, first);
+    else if (file_kind(passage->file) == FILE_DATAGRAM)
+        rules_datagram_write_close(passage, result, NULL, 0);
+    else
         rules_write_close(passage, result, asked, first);
 }
+/* The same with the address of the other one: recvfrom's is looked at only when the call has put it there. */
+static inline void rules_receive_end(const struct passage *passage, long result, const struct iovec *buffers,
+                                     int count, const void *address, const socklen_t *size) {
+    if (passage->file != NULL && file_kind(passage->file) == FILE_DATAGRAM)
+        rules_datagram_read_close(passage, result, rules_received_from(passage, result, address, size));
+    else
+        rules_read_end(passage, result, buffers, count);
+}
+static inline void rules_send_end(const struct passage *passage, long result, size_t asked, const void *first,
+                                  const void *address, size_t size) {
+    if (passage->file != NULL && file_kind(passage->file) == FILE_DATAGRAM)
+        rules_datagram_write_close(passage, result, address, size);
+    else
+        rules_write_end(passage, result, asked, first);
+}
+
+/* --- whole messages (rules_message.c) -------------------------------------------------------------- */
+
+/* F15: descriptors in a message that is about to be sent. */
+void rules_rights_begin(const struct passage *passage, const struct msghdr *message);
+void rules_message_sent(const struct passage *passage, long result, size_t asked, const void *first,
+                        const struct msghdr *message);
+void rules_messages_sent(const struct passage *passage, int result, unsigned asked,
+                         const struct mmsghdr *messages);
+void rules_message_received(const struct passage *passage, long result, const struct msghdr *message);
+void rules_messages_received(const struct passage *passage, int result, const struct mmsghdr *messages);
+void rules_rights_passed(const struct passage *passage);
+
+/* --- bytes that move from one descriptor to another (rules_move.c) --------------------------------- */
+
+struct movement {
+    struct passage from, to;
+};
+/* `copies`: they stay where they were (tee). */
+struct movement rules_move_begin(int from, int to, bool blocks, bool copies, struct here here);
+/* vmsplice: from memory into a pipe, or out of it. */
+struct movement rules_gift_begin(int fd, struct here here);
+void rules_move_end(const struct movement *movement, long result, size_t asked);
 
 /* The thread ends: its calls that have not come back never will. */
 void rules_reservations_end(struct thread *thread);
@@ -99,7 +183,13 @@ void rules_accept_end(int fd);
 void rules_listen(int fd);
 /* F8. */
 struct passage rules_connect_begin(int fd, struct here here);
-void rules_connect_end(const struct passage *passage, int fd, int result);
+void rules_connect_end(const struct passage *passage, int fd, int result, const struct sockaddr *address);
+/* F4. `flags` as pipe2 takes them; `type` as socketpair does. */
+void rules_pipe_created(int reader, int writer, int flags);
+void rules_pair_created(int one, int other, int domain, int type);
+/* F7, F8: a socket, which may be one of datagrams; and it was given this address. */
+void rules_socket_created(int fd, int domain, int type);
+void rules_bound(int fd, const void *address, size_t size);
 /* F3, F5: the life and the arming of the two. */
 void rules_eventfd_created(int fd, unsigned initial, int flags);
 void rules_timerfd_created(int fd);
@@ -254,8 +344,10 @@ void rules_fd_duplicated(int fd, int copy);
 
 /* --- roots (rules_root.c) ------------------------------------------------------------------------- */
 
-/* A new reference to the root of an accepted connection, or of a request on one. NULL without memory. */
+/* A new reference to the root of an accepted connection, of a datagram, or of a request on a connection. NULL
+ * without memory. */
 struct context *root_connection(struct thread *thread);
+struct context *root_datagram(struct thread *thread);
 struct context *root_request(struct thread *thread, struct open_file *file, uint32_t generation);
 void root_forked(void);
 

@@ -5,7 +5,7 @@
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
 #include "options.h"
-#include "rules.h"
+#include "rules_own.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -66,6 +66,8 @@ struct passage rules_connect_begin(int fd, struct here here) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
         frame_hands_on(thread);
+    } else if (file != NULL && file_kind(file) == FILE_DATAGRAM) {
+        passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     }
     thread_leave();
     return passage;
@@ -76,16 +78,23 @@ static bool connect_goes_on(int error) {
     return error == EINPROGRESS || error == EALREADY || error == EINTR || error == EAGAIN || error == EISCONN;
 }
 
-void rules_connect_end(const struct passage *passage, int fd, int result) {
-    struct thread *thread = passage->file != NULL ? thread_enter() : NULL;
-    if (thread == NULL)
-        return;
+static void connect_ended(const struct passage *passage, int fd, int result) {
     if (result != 0 && errno == EBADF)
         file_created(fd);
     else if (passage_alive(passage) && result != 0 && !connect_goes_on(errno))
         cell_put(&passage->file->cell, passage->generation, NULL);
     if (passage_alive(passage))
         file_mark(passage->file, FILE_UNFINISHED, result != 0 && errno == EINPROGRESS);
+}
+
+void rules_connect_end(const struct passage *passage, int fd, int result, const struct sockaddr *address) {
+    struct thread *thread = passage->file != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    if (file_kind(passage->file) != FILE_DATAGRAM)
+        connect_ended(passage, fd, result);
+    else if (result == 0 && passage_alive(passage))
+        datagram_connected(passage->file, address);
     thread_leave();
 }
 

@@ -9,7 +9,7 @@
  * Reading adopts unless an explicit scope was opened in this frame, or the current context already
  * descends from the carrier's. */
 #include "../ctxstore/kernel.h"
-#include "rules.h"
+#include "rules_own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,10 +25,10 @@ static bool has_it_already(struct thread *thread, const struct context *context)
            (frame != NULL && frame->adopted_value && context_is(context, frame->adopted_serial));
 }
 
-/* Adopts a carrier's context (a reference). An empty one says "nobody knows": in a loop that watches
+/* An empty one says "nobody knows": in a loop that watches
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
-static void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
-                          enum evidence evidence) {
+void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+                   enum evidence evidence) {
     frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
@@ -65,7 +65,8 @@ void rules_bury_before(int fd) {
 }
 
 struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here) {
-    struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
+    struct passage passage = {
+        .file = file, .generation = cell_generation(&file->cell), .here = here, .fd = fd, .messages = 1};
     if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
         return (struct passage){0};
     struct thread *thread = thread_enter();
@@ -75,6 +76,8 @@ struct passage rules_read_open(struct open_file *file, int fd, bool blocks, stru
     if (passage.ended)
         frame_end(thread);
     rules_thread_waits(thread, here);
+    if (file_kind(file) == FILE_PIPE)
+        pipe_read_begin(thread, &passage);
     thread_leave();
     if (blocks)
         rules_bury_before(fd);

@@ -11,6 +11,7 @@
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. */
+#include "rules_own.h"
 #include "wait.h"
 
 enum { POLLS_AT_MOST = 32, POLLED_AT_MOST = 10 }; /* the latter in milliseconds */
@@ -106,6 +107,11 @@ static struct context *event_context(struct thread *thread, const struct sightin
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
         return mailbox_peek_new(file->mailbox, thread->flow.serial).context;
+    case FILE_PIPE:
+        batch->wake_up |= (events & EPOLLIN) != 0;
+        return pipe_event(thread, sighting, events);
+    case FILE_DATAGRAM:
+        return datagram_event(thread, sighting);
     case FILE_OUTBOUND:
     case FILE_TIMERFD:
         return cell_copy(&file->cell, sighting->generation);

@@ -11,7 +11,8 @@
  * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence.
  * E10 Bytes that were read as a request's, and are sent to a server from where they lie, are its work
  *     (forward.h). That is the strongest evidence there is but for a scope. */
-#include "rules.h"
+#include "reservation.h"
+#include "rules_own.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,14 +23,14 @@ enum { PUBLISHED = 3 };
 /* --- whose write it is --------------------------------------------------------------------------- */
 
 /* Where evidence is weak, a connection or a continuation that is touched is better. */
-static bool frame_is_weak(struct thread *thread) {
+bool frame_is_weak(struct thread *thread) {
     const struct frame *frame = frame_top(thread);
     return frame == NULL || frame->tentative || frame->mixed ||
            frame->provenance.evidence <= EVIDENCE_PENDING;
 }
 
 /* This request, or what was current. Consumes the reference. */
-static struct context *doubt(struct thread *thread, struct context *request) {
+struct context *doubt(struct thread *thread, struct context *request) {
     struct context *doubtful = context_ambiguous(request, &thread->flow.current, 1, thread->flow.serial);
     context_release(request);
     return doubtful;
@@ -112,7 +113,7 @@ static struct context *answer_context(struct thread *thread, struct passage *pas
 }
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
-static struct context *continuation_context(struct thread *thread, const struct passage *passage) {
+struct context *continuation_context(struct thread *thread, const struct passage *passage) {
     struct context *owner =
         frame_is_weak(thread) ? cell_copy(&passage->file->cell, passage->generation) : NULL;
     if (owner == NULL || context_descends_surely(thread->flow.current, owner)) {
@@ -160,53 +161,23 @@ static void write_adopt(struct thread *thread, struct passage *passage, const st
 
 /* --- F3: a mailbox entry is reserved before the call and settled after it ------------------------- */
 
-static void reservation_settle(const struct reservation *reservation, uint64_t moved) {
-    struct open_file *file = reservation->file;
-    if (cell_generation(&file->cell) == reservation->generation && file->mailbox != NULL)
-        mailbox_settle(file->mailbox, reservation->ticket, moved);
-}
-
-/* Calls that never came back (cancellation, longjmp) are below us on the stack no longer: whoever enters
- * from their depth or a shallower one shows it. A signal handler enters from a deeper one. */
-static void reservations_abandoned(struct thread *thread, struct here here) {
-    while (thread->reservations > 0) {
-        const struct reservation *last = &thread->reserved[thread->reservations - 1];
-        if (here.address < last->address || !thread_on_own_stack(thread, here.address) ||
-            !thread_on_own_stack(thread, last->address))
-            return;
-        reservation_settle(last, 0);
-        thread->reservations--;
-    }
-}
-
-void rules_reservations_end(struct thread *thread) {
-    while (thread->reservations > 0)
-        reservation_settle(&thread->reserved[--thread->reservations], 0);
-}
-
 /* Nearly every writer adds one; what it really added is settled after. */
 static void reserve(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
-    reservations_abandoned(thread, passage->here);
-    if (file->mailbox == NULL || file_is_shared(file))
-        return;
-    passage->ticket = mailbox_reserve(file->mailbox, flow_capture(&thread->flow), 1);
-    if (passage->ticket != 0 && thread->reservations < RESERVATIONS)
-        thread->reserved[thread->reservations++] =
-            (struct reservation){file, passage->generation, passage->ticket, passage->here.address};
+    if (file->mailbox != NULL && !file_is_shared(file))
+        passage->ticket = reservation_make(thread, file->mailbox, 1, passage->here);
 }
 
 static void write_eventfd(struct thread *thread, const struct passage *passage, long result,
                           const void *first) {
-    struct reservation mine = {passage->file, passage->generation, passage->ticket, 0};
     uint64_t added = 0;
+    if (passage->ticket == 0)
+        return;
     if (result == (long)sizeof added && first != NULL)
         memcpy(&added, first, sizeof added);
-    if (passage->ticket != 0)
-        reservation_settle(&mine, added);
-    for (unsigned i = 0; i < thread->reservations; i++)
-        if (thread->reserved[i].ticket == mine.ticket && thread->reserved[i].file == mine.file)
-            thread->reservations = i;
+    if (passage_alive(passage))
+        mailbox_settle(passage->file->mailbox, passage->ticket, added);
+    reservation_over(thread, passage->file->mailbox, passage->ticket);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "provenance.h"
 
 struct open_file;
+struct mailbox;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -48,6 +49,7 @@ struct frame {
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
+    bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
@@ -58,11 +60,10 @@ struct frame {
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
 
-/* A mailbox entry reserved by a call that has not come back: more than one when a signal handler writes. */
+/* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
 struct reservation {
-    struct open_file *file;
-    uint32_t generation;
-    uint64_t ticket;
+    struct mailbox *mailbox;
+    uint64_t ticket;   /* 0: it reads */
     uintptr_t address; /* of the hook's stack frame */
 };
 

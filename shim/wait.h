@@ -32,7 +32,7 @@ struct batch {
     unsigned tracked;     /* of those, how many are of a descriptor that is known */
     unsigned connections; /* ... and of a connection, or of a listener, which is as good as several */
     bool mixed;           /* not all the same */
-    bool wake_up;         /* E5: an eventfd is among them */
+    bool wake_up;         /* E5: an eventfd or a pipe is among them */
 };
 
 /* A wait of this loop begins: what was before is over, if it is. */

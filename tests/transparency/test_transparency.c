@@ -93,6 +93,38 @@ Test(programs, curl) {
         "the same");
 }
 
+/* Pipes and socketpairs across fork, descriptors inside messages, datagrams. */
+Test(programs, python_multiprocessing) {
+    expect_same(
+        "cat >mp.py <<'END'\n"
+        "import multiprocessing as mp, multiprocessing.reduction as red, os, socket, subprocess, threading\n"
+        "def work(n):\n"
+        "    return n * n\n"
+        "def child(conn, pair):\n"
+        "    conn.send(('hello', os.getpid() != 0)); print(conn.recv(), flush=True)\n"
+        "    fd = red.recv_handle(conn); os.write(fd, b'through a descriptor'); os.close(fd)\n"
+        "if __name__ == '__main__':\n"
+        "    for method in 'fork', 'spawn', 'forkserver':\n"
+        "        ctx = mp.get_context(method)\n"
+        "        with ctx.Pool(4) as pool: print(method, sum(pool.map(work, range(1000))))\n"
+        "        ours, theirs = ctx.Pipe()\n"
+        "        p = ctx.Process(target=child, args=(theirs, None)); p.start()\n"
+        "        print(ours.recv()); ours.send('to you')\n"
+        "        r, w = os.pipe(); red.send_handle(ours, w, p.pid); os.close(w)\n"
+        "        print(os.read(r, 100)); p.join(); print(p.exitcode); os.close(r)\n"
+        "    print(subprocess.run('cat; head -c 3 /dev/zero | od', shell=True, input=b'x' * 200000, "
+        "capture_output=True).stdout[-40:])\n"
+        "    a, b = socket.socketpair(); socket.send_fds(a, [b'fd'], [0, 1]); m, fds, f, _ = "
+        "socket.recv_fds(b, 10, 5); print(m, len(fds))\n"
+        "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0))\n"
+        "    c = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); c.sendto(b'x' * 3000, s.getsockname())\n"
+        "    d, addr = s.recvfrom(10); print(d, addr == c.getsockname() or addr[1] == c.getsockname()[1]); "
+        "s.sendto(b'', addr); print(c.recvfrom(9)[0])\n"
+        "END\n"
+        "ctx python3 mp.py; echo $?\n",
+        "through a descriptor");
+}
+
 Test(programs, python_asyncio) {
     expect_same(
         "cat >echo.py <<'END'\n"
