@@ -4,7 +4,9 @@
 # The tests' last line is their sum, and nothing comes after it.
 MAKEFLAGS += --no-print-directory
 
+# The first number is the SONAME's: it changes when a program that was built with the header could notice.
 VERSION := 0.1.0
+SONAME := libctxshim.so.$(firstword $(subst ., ,$(VERSION)))
 BUILD ?= build
 CC = gcc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -12,7 +14,7 @@ CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
 .PHONY: all help deps demo test test-only matrix transparency hazards bench bench-store lint format format-check clean
-all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
+all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
 	@echo 'make           build $(BUILD)/libctxshim.so and $(BUILD)/ctxshim'
@@ -23,6 +25,7 @@ help:
 	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
+	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
 	@echo 'make check-model  ten million steps of the store beside a model;  make fuzz-store  a fuzzer on both'
 	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
@@ -35,7 +38,7 @@ SHIM_SOURCES := $(wildcard ctxstore/*.c shim/*.c hooks/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -U_FORTIFY_SOURCE
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,now \
-	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,libctxshim.so.0 -Wl,--as-needed
+	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,$(SONAME) -Wl,--as-needed
 
 # What is interposed is defined by its own name, and called by it.
 $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
@@ -54,6 +57,7 @@ $(SHIM_OBJECTS): $(BUILD)/%.o: %.c
 -include $(SHIM_OBJECTS:.o=.d)
 
 include shim/command/command.mk
+include scripts/install/install.mk
 
 # --- tests ------------------------------------------------------------------------------------------------
 include $(wildcard tests/*/*.mk)
@@ -98,7 +102,7 @@ bench-store: deps
 	$(MAKE) all $(BENCH_PROGRAMS)
 	scripts/bench-store.sh
 
-SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h')
+SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.c' '*.h' '*.cc' '*.hpp')
 lint: deps
 	scripts/lint.sh
 format:

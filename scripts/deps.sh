@@ -41,6 +41,10 @@ stress-ng stress-ng
 java default-jdk-headless
 javac default-jdk-headless
 gcore gdb
+man man-db
+col bsdextrautils
+fakeroot fakeroot
+dpkg-shlibdeps dpkg-dev
 '
 # Packages that are no program.
 libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev'

@@ -32,14 +32,15 @@ echo "clang-tidy"
 tidy '' "$preloaded" ctxstore/*.c shim/*.c
 # A hook's parameters have names, libc's have reserved ones; fortified.h declares what not every libc's headers do.
 tidy -readability-inconsistent-declaration-parameter-name,-readability-redundant-declaration "$preloaded" hooks/*.c
-tidy '' "$command" shim/command/*.c
+tidy '' "$command" shim/command/*.c scripts/gdb/*.c
 
 echo "cppcheck"
 check -D_GNU_SOURCE ctxstore/*.c shim/*.c hooks/*.c
 check -D_GNU_SOURCE '-DCTXSHIM_VERSION="lint"' '-DCTXSHIM_MULTIARCH="lint"' shim/command/*.c
 
 echo "shellcheck"
-shellcheck -x .ci/run scripts/*.sh tests/servers/*.sh || bad=1
+shellcheck -x .ci/run scripts/*.sh scripts/install/*.sh shim/manual/*.sh tests/servers/*.sh || bad=1
+shellcheck --shell=bash shim/command/completion.bash || bad=1
 
 [ "$bad" -eq 0 ] || echo "lint: see above"
 exit "$bad"

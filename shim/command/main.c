@@ -69,7 +69,15 @@ int command_output_done(int status) {
     return EXIT_OUTPUT;
 }
 
+/* Whatever prints a usage says the whole of what was typed. */
+static void name_verb(const char *verb) {
+    char *name = g_strconcat("ctxshim ", verb, NULL);
+    g_set_prgname(name);
+    g_free(name);
+}
+
 static int run_verb(int argc, char **argv) {
+    name_verb(argv[0]);
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
         if (strcmp(argv[0], verbs[i].name) == 0)
             return verbs[i].main(argc, argv);

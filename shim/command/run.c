@@ -24,7 +24,8 @@ static const char library_name[] = "libctxshim.so";
 
 /* Beside the command (a build directory), or where an installation has it; to be freed. NULL if nowhere. */
 static char *find_library(void) {
-    static const char *const places[] = {"", "../lib/ctxshim", "../lib/" CTXSHIM_MULTIARCH "/ctxshim"};
+    static const char *const places[] = {"", "../lib/ctxshim", "../lib/" CTXSHIM_MULTIARCH "/ctxshim",
+                                         "../lib64/ctxshim"};
     char *self = g_file_read_link("/proc/self/exe", NULL);
     char *directory = g_path_get_dirname(self ? self : "");
     char *found = NULL;
@@ -149,7 +150,6 @@ static int run(const struct options *options, char **argv) {
 }
 
 static int print_help(void) {
-    g_set_prgname("ctxshim run");
     fputs(options_help(), stdout);
     return command_output_done(0);
 }

@@ -3,23 +3,11 @@
 #include "snapshot.h"
 
 #include "../census.h"
-#include "../openfile.h"
+#include "words.h"
 
 #include <string.h>
 
 enum { PAGE = 4096 };
-
-static const char *const evidences[] = {
-#define EVIDENCE_WORD(name, word) [name] = word,
-    EVIDENCES(EVIDENCE_WORD)
-#undef EVIDENCE_WORD
-};
-
-static const char *const carriers[] = {
-    [FILE_PLAIN] = "registration", [FILE_LISTENER] = "listener", [FILE_CONNECTION] = "connection",
-    [FILE_OUTBOUND] = "outbound",  [FILE_EVENTFD] = "eventfd",   [FILE_TIMERFD] = "timerfd",
-    [FILE_EPOLL] = "epoll",
-};
 
 /* --- the mark ------------------------------------------------------------------------------------------ */
 

@@ -70,3 +70,20 @@ Test(header, does_without_the_shim_in_shared_objects) {
 Test(header, reaches_the_shim_from_shared_objects) {
     expect_of_shared_objects("with");
 }
+
+/* ctxshim.hpp: objects.cc asserts its promises from inside. */
+static void expect_of_objects(const char *how) {
+    static const char *const standards[] = {"objects-11", "objects-14", "objects-17-no-exceptions",
+                                            "objects-20"};
+    for (size_t c = 0; c < G_N_ELEMENTS(compilers); c++)
+        for (size_t s = 0; s < G_N_ELEMENTS(standards); s++)
+            expect_contract(standards[s], compilers[c], NULL, how);
+}
+
+Test(header, objects_do_without_the_shim) {
+    expect_of_objects("without");
+}
+
+Test(header, objects_reach_the_shim) {
+    expect_of_objects("with");
+}

@@ -248,11 +248,11 @@ Test(object, is_loaded_first_and_for_good) {
 
 /* --- hooks.def: a mistake must not build ---------------------------------------------------------- */
 
-/* A copy of what the object is made of, changed by `change`, and built; the build's status goes to stdout,
- * what it said to the file `said`. */
+/* A copy of what the object is made of and by, changed by `change`, and built; the build's status goes to
+ * stdout, what it said to the file `said`. */
 static void expect_build(const char *change, bool builds) {
     char *command = g_strdup_printf("dir=$(mktemp -d) && trap 'rm -rf \"$dir\"' EXIT && cp -r Makefile "
-                                    "ctxstore shim hooks \"$dir\" && cd \"$dir\" && %s &&"
+                                    "ctxstore shim hooks scripts \"$dir\" && cd \"$dir\" && %s &&"
                                     " { make -s -j2 BUILD=b b/libctxshim.so >said 2>&1 && echo builds || "
                                     "echo does not build; cat said | tail -5 >&2; }",
                                     change);
