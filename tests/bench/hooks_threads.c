@@ -2,7 +2,6 @@
 #include "hooks.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -11,33 +10,38 @@
 
 static pthread_mutex_t plain = PTHREAD_MUTEX_INITIALIZER, queue = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
-static unsigned waits;
+static unsigned items, put;
+static volatile unsigned taken;
 static sem_t semaphore;
 static ucontext_t here, there;
 static char stack[256 * 1024];
 
-/* A consumer, as a pool has them: it waits at the bottom of its loop, and what it waits for never comes. */
+/* A consumer, as a pool has them: it waits at the bottom of its loop. */
 static void *consume(void *nothing) {
-    pthread_mutex_lock(&queue);
     while (1) {
-        waits++;
-        pthread_cond_wait(&condition, &queue);
+        pthread_mutex_lock(&queue);
+        while (items == 0)
+            pthread_cond_wait(&condition, &queue);
+        items--;
+        pthread_mutex_unlock(&queue);
+        taken++;
     }
     return nothing;
 }
 
-static void wake_consumer(void) {
-    unsigned before = waits;
-    for (int tries = 0; tries < 1000000; tries++) {
-        pthread_mutex_lock(&queue);
-        if (tries == 0)
-            pthread_cond_signal(&condition);
-        unsigned now = waits;
-        pthread_mutex_unlock(&queue);
-        if (now != before)
-            return;
-        sched_yield();
-    }
+/* Until the consumer is back at its wait: nothing is left of the last item. */
+static void await_consumer(void) {
+    while (taken != put)
+        raw_call(SYS_sched_yield, 0, 0, 0, 0);
+    for (int i = 0; i < 4; i++)
+        raw_call(SYS_sched_yield, 0, 0, 0, 0);
+}
+static void hand_over(void) {
+    pthread_mutex_lock(&queue);
+    items++;
+    put++;
+    pthread_cond_signal(&condition);
+    pthread_mutex_unlock(&queue);
 }
 
 static void handle(int signal) {
@@ -53,8 +57,6 @@ void hooks_prepare_threads(void) {
     pthread_t consumer;
     sure(sem_init(&semaphore, 0, 1), "sem_init");
     sure(-pthread_create(&consumer, NULL, consume, NULL), "pthread_create");
-    for (int i = 0; i < 8; i++)
-        wake_consumer();
     sure(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = handle}, NULL), "sigaction");
     sure(getcontext(&there), "getcontext");
     there.uc_stack.ss_sp = stack;
@@ -65,10 +67,6 @@ void hooks_prepare_threads(void) {
 static void lock_plain(void) {
     pthread_mutex_lock(&plain);
     pthread_mutex_unlock(&plain);
-}
-static void lock_queue(void) {
-    pthread_mutex_lock(&queue);
-    pthread_mutex_unlock(&queue);
 }
 static void post_and_wait(void) {
     sem_post(&semaphore);
@@ -91,7 +89,7 @@ static void create_and_join(void) {
 
 const struct hook_case hook_cases_threads[] = {
     {"mutex, lock and unlock", NULL, lock_plain, 0},
-    {"mutex of a queue, lock and unlock", NULL, lock_queue, 0},
+    {"queue, an item handed over", await_consumer, hand_over, 0},
     {"semaphore, post and wait", NULL, post_and_wait, 0},
     {"signal handler", NULL, handled, 0},
     {"swapcontext, there and back", NULL, swap, 0},
