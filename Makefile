@@ -94,7 +94,8 @@ matrix: deps
 	tests/servers/matrix.sh
 
 bench: deps
-	$(MAKE) all
+	scripts/deps.sh matrix
+	$(MAKE) all $(BUILD)/tests/load
 	scripts/bench.sh
 
 # Without the others' runtimes it is a benchmark all the same.
