@@ -11,7 +11,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only transparency hazards bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only transparency hazards matrix bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make test      all tests'
 	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
 	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
+	@echo 'make matrix    every kind of server, each judged, and what the shim costs it: a table'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
@@ -39,7 +40,7 @@ SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -
 # What is interposed is defined by its own name, and called by it.
 $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
 # Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
-$(BUILD)/hooks/thread.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
+$(BUILD)/hooks/thread.o $(BUILD)/hooks/system.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
 # Its loops must not become calls of what they define; and it is -O2, whatever the rest is.
 $(BUILD)/shim/string.o: SHIM_FLAGS += -ffreestanding -fno-builtin -O2
@@ -80,6 +81,12 @@ deps:
 demo: deps
 	$(MAKE) all $(BUILD)/tests/libwitness.so $(BUILD)/tests/judge $(BUILD)/tests/load $(DEMO_PROGRAMS)
 	scripts/demo.sh
+
+# What a row must reach is in tests/servers/matrix.txt.
+matrix: deps
+	scripts/deps.sh matrix
+	$(MAKE) all $(WITNESS_TOOLS) $(SERVER_PROGRAMS)
+	tests/servers/matrix.sh
 
 bench: deps
 	$(MAKE) all

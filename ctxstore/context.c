@@ -301,7 +301,7 @@ static bool blank_before(const struct context *node) {
 }
 
 /* Copies so much of `text` as falls into the buffer; `end` is the offset behind its last byte. */
-static void place(char *buffer, size_t room, size_t end, const char *text, size_t length) {
+static void text_place(char *buffer, size_t room, size_t end, const char *text, size_t length) {
     size_t at = end - length;
     if (end < length || at >= room)
         return;
@@ -329,13 +329,24 @@ size_t context_format(const struct context *context, char *buffer, size_t size) 
     for (const struct context *node = context; node != NULL; node = node->parent) {
         if (!part_of(node, &part))
             continue;
-        place(buffer, room, end, part.digits, part.digits_length);
+        text_place(buffer, room, end, part.digits, part.digits_length);
         end -= part.digits_length < end ? part.digits_length : end;
-        place(buffer, room, end, part.text, part.length);
+        text_place(buffer, room, end, part.text, part.length);
         size_t taken = part.length + blank_before(node);
         end -= taken < end ? taken : end;
     }
     return total;
+}
+
+bool context_name(const struct context *node, void (*byte)(void *to, unsigned char byte), void *to) {
+    struct part part;
+    if (!part_of(node, &part))
+        return false;
+    for (size_t i = 0; i < part.length; i++)
+        byte(to, (unsigned char)part.text[i]);
+    for (size_t i = 0; i < part.digits_length; i++)
+        byte(to, (unsigned char)part.digits[i]);
+    return true;
 }
 
 size_t context_live(void) {

@@ -114,13 +114,13 @@ static inline void context_put_name(char *to, const char *name, size_t length) {
     }
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, pushed from a known place,
- * made from the thread's cache (NULL: not that simple, use context_operation), and given back to it. */
-static inline struct context *context_operation_quick(struct context *parent, const char *name, size_t length,
-                                                      uint64_t flow, struct here here) {
+/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
+ * cache (NULL: not that simple, use context_operation), and given back to it. */
+static inline __attribute__((always_inline)) struct context *
+context_operation_quick(struct context *parent, const char *name, size_t length, uint64_t flow,
+                        struct here here) {
     struct context *node = local.contexts.free;
-    uint16_t site = site_known(here.site);
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE || site == 0 ||
+    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE ||
         (parent != NULL && parent->lent))
         return NULL;
     local.contexts.free = node->parent;
@@ -129,7 +129,7 @@ static inline struct context *context_operation_quick(struct context *parent, co
     node->values = parent != NULL ? parent->values : NULL;
     node->flow = (uint32_t)flow;
     node->stack = (uint32_t)here.address;
-    node->site = site;
+    node->site = site_number(here.site);
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
@@ -164,6 +164,11 @@ void context_retain_many(struct context *context, uint32_t count);
 void context_release_many(struct context *context, uint32_t count);
 /* The serial that this thread's next node will have at least. Not async-signal-safe. */
 uint64_t context_next_serial(void);
+/* This thread's later nodes have greater serials than another thread's earlier ones. */
+static inline void context_serials_after(uint64_t serial) {
+    if (local.serial < serial)
+        local.serial = local.serial_end;
+}
 /* Takes that serial for another use. */
 static inline uint64_t context_take_serial(void) {
     uint64_t serial = context_next_serial();
@@ -220,6 +225,10 @@ int context_rename(struct context *context, const char *text);
 /* Writes the stack of operations, outermost first, separated by blanks: as snprintf counts and cuts.
  * Async-signal-safe. */
 size_t context_format(const struct context *context, char *buffer, size_t size);
+
+/* Calls `byte` for each byte of what one node adds to the stack: its name. False: it shows nothing. An
+ * ambiguous one shows a question mark. Async-signal-safe. */
+bool context_name(const struct context *node, void (*byte)(void *to, unsigned char byte), void *to);
 
 /* Contexts alive, but for those in other threads' caches. For tests, when the others have ended. */
 size_t context_live(void);

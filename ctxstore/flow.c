@@ -29,6 +29,7 @@ void flow_begin(struct flow *flow, struct context *start) {
     flow->stash = (struct stash){0};
     flow->detours = NULL;
     flow->detours_opened = 0;
+    flow->quiet = false;
     flow->serial = atomic_fetch_add_explicit(&flow_serials, 1, memory_order_relaxed);
 }
 
@@ -100,9 +101,14 @@ static struct context *flow_retain(struct flow *flow, struct context *context) {
     return context;
 }
 
+struct context *flow_handed_on(const struct flow *flow) {
+    bool nothing = flow->detours == NULL ? flow->quiet : flow_suppressed(flow);
+    return nothing ? NULL : flow->current;
+}
+
 struct context *flow_capture(struct flow *flow) {
     flow_settle(flow);
-    return flow_suppressed(flow) ? NULL : flow_retain(flow, flow->current);
+    return flow_retain(flow, flow_handed_on(flow));
 }
 
 struct context *flow_capture_inside(const struct flow *flow) {
@@ -523,6 +529,24 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {
 void flow_end(struct flow *flow) {
     flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);
+    flow_unstash(flow);
+}
+
+void flow_switched(const struct context *before, struct flow *flow) {
+    notify(before, flow->current, true);
+}
+
+void flow_drop(struct flow *flow) {
+    leave_since(flow, 0, SCOPE_UNPOPPED, NULL);
+    while (flow->detours != NULL) {
+        report(SCOPE_UNPOPPED, view_of_detour(flow->detours), NULL);
+        struct context *inside = flow->current;
+        flow->current = detour_shut(flow);
+        context_release(inside);
+        leave_since(flow, 0, SCOPE_UNPOPPED, NULL);
+    }
+    context_release(flow->current);
+    flow->current = NULL;
     flow_unstash(flow);
 }
 

@@ -52,6 +52,7 @@ struct flow {
     struct detour *detours;  /* innermost first */
     uint64_t detours_opened; /* ever: numbers them */
     uint64_t serial;         /* of this flow, for ever */
+    bool quiet;              /* hands nothing on but from detours of its own */
 };
 
 /* What a scope names. The same bytes as the public ctxshim_scope. */
@@ -87,8 +88,11 @@ void flow_end(struct flow *flow);
  * ctxshim_on_change: the flow took up other work, rather than changed its own. */
 void flow_become(struct flow *flow, struct context *context, bool switched);
 
-/* A new reference to what work started here inherits: the current context, or NULL under suppression. */
+/* A new reference to what work started here inherits: the current context, or NULL under suppression and in a
+ * quiet flow. */
 struct context *flow_capture(struct flow *flow);
+/* The same, without a reference. Async-signal-safe. */
+struct context *flow_handed_on(const struct flow *flow);
 /* The same where a handler has interrupted this flow's thread inside the store: the stash may be half
  * changed, the count never is; and what is not settled is not known. Async-signal-safe. */
 struct context *flow_capture_inside(const struct flow *flow);
@@ -132,7 +136,8 @@ static inline void flow_settle(struct flow *flow) {
 
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
-static inline struct scope flow_push_quick(struct flow *flow, const char *operation, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_push_quick(struct flow *flow, const char *operation, struct here here) {
     struct context *node =
         context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
     if (node == NULL)
@@ -169,13 +174,14 @@ static inline bool flow_close_quick(struct flow *flow, const void *scope_node, u
 /* A reference from the stash to the current context, or NULL: not that simple. */
 static inline struct context *flow_capture_quick(struct flow *flow) {
     struct context *context = flow->stash.context;
-    if (context == NULL || context != flow->current || flow->stash.count == 0 || flow_suppressed(flow))
+    if (context == NULL || context != flow->current || flow->stash.count == 0 || flow_suppressed(flow) ||
+        flow->quiet)
         return NULL;
     flow->stash.count--;
     return context;
 }
 /* False: it is not of the context in stock. */
-static inline bool flow_release_quick(struct flow *flow, struct context *context) {
+static inline bool flow_release_quick(struct flow *flow, const struct context *context) {
     if (context == NULL || context != flow->stash.context || flow->stash.count >= STASH_MOST)
         return false;
     flow->stash.count++;
@@ -185,7 +191,8 @@ static inline bool flow_release_quick(struct flow *flow, struct context *context
 /* The usual attach, and the close of one in which nothing is open any longer, while nobody watches a key.
  * All or nothing, as above. A handler that looks in between finds the one context or the other; flow that is
  * suppressed outside is on no earlier than the context inside is current, and off before that outside is. */
-static inline struct scope flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
+static inline __attribute__((always_inline)) struct scope
+flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
     if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
         return (struct scope){0};
@@ -211,7 +218,8 @@ static inline struct scope flow_attach_quick(struct flow *flow, struct context *
     flow->detours = detour;
     return (struct scope){detour, serial | DETOUR_SERIAL, flow->serial};
 }
-static inline bool flow_detach_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
+static inline __attribute__((always_inline)) bool flow_detach_quick(struct flow *flow, const void *scope_node,
+                                                                    uint64_t scope_serial) {
     struct detour *detour = flow->detours;
     struct context *inside = flow->current, *attached = flow_settled(flow) ? inside : inside->parent;
     if (detour == NULL || detour != scope_node || detour->kind != DETOUR_ATTACH ||
@@ -248,6 +256,11 @@ bool flow_explicit(const struct flow *flow, struct flow_mark mark);
 /* Ends every detour opened after the mark, and reports the scopes left open since. What the flow's current
  * context is afterwards is the caller's to say. */
 void flow_unwind(struct flow *flow, struct flow_mark mark);
+
+/* Another flow is on from now, `before` was current until then: tells those who watch. */
+void flow_switched(const struct context *before, struct flow *flow);
+/* A flow that nobody runs and nobody will: closes what is open, reports it, gives all back, tells nobody. */
+void flow_drop(struct flow *flow);
 
 /* Gives this thread's spare memory for scopes back. */
 void flow_thread_end(void);

@@ -77,10 +77,12 @@ static void text_cut(struct text *text) {
 static void text_put(struct text *text, const char *part, size_t length) {
     if (text->blank && text_room(text) > 0)
         *--text->at = ' ';
-    size_t room = text_room(text), kept = length <= room ? length : room;
+    size_t room = text_room(text);
+    bool fits = length <= room;
+    size_t kept = fits ? length : room;
     text->at -= kept;
     memcpy(text->at, part + length - kept, kept);
-    if (kept < length)
+    if (!fits)
         text_cut(text);
 }
 
@@ -92,11 +94,13 @@ static bool put_name(const struct memory *memory, const struct context_name *nam
         *--text->at = ' ';
     if (!memory_copy(memory, &length, &name->length, sizeof length))
         return false;
-    size_t room = text_room(text), kept = length <= room ? length : room;
+    size_t room = text_room(text);
+    bool fits = length <= room;
+    size_t kept = fits ? length : room;
     if (!memory_copy(memory, text->at - kept, from + length - kept, kept))
         return false;
     text->at -= kept;
-    if (kept < length)
+    if (!fits)
         text_cut(text);
     return true;
 }
@@ -174,7 +178,7 @@ const char *context_peek(const struct memory *memory, const void *current, char 
     enum { LOOKS = 200 };
     for (int look = 0; look < LOOKS; look++) {
         struct text text = {.begin = buffer, .at = buffer + size - 1};
-        *text.at = '\0';
+        buffer[size - 1] = '\0';
         bool whole = peek(memory, current, &text);
         *doubtful = text.doubtful;
         if (whole)

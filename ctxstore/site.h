@@ -12,7 +12,6 @@
 #define CTXSTORE_SITE_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 /* Where a call came from: the address of the callee's stack frame, and the place it returns to. */
@@ -30,16 +29,12 @@ static inline unsigned site_slot(const void *address) {
 }
 uint16_t site_add(const void *address);
 
-/* The number of a place that stands in its first slot, as most do; else 0. */
-static inline uint16_t site_known(const void *address) {
-    unsigned slot = site_slot(address);
-    bool found = atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address;
-    return found ? (uint16_t)slot : 0;
-}
 /* The number of a place in the code; 0: not known. */
 static inline uint16_t site_number(const void *address) {
-    uint16_t known = site_known(address);
-    return known != 0 ? known : site_add(address);
+    unsigned slot = site_slot(address);
+    if (atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address && slot != 0)
+        return (uint16_t)slot;
+    return site_add(address);
 }
 /* The place of a number, or the innermost one of a stack (stack.h); NULL: not known. */
 const void *site_address(uint16_t number);

@@ -83,9 +83,12 @@ static struct branch *branch_copy(struct values_edit *edit, const struct branch 
     if (copy == NULL)
         return NULL;
     uint32_t before = first - low, behind = end - first - from->count;
-    memset(copy->entry, 0, before * sizeof *copy->entry);
-    memcpy(copy->entry + before, from->entry, from->count * sizeof *copy->entry);
-    memset(copy->entry + before + from->count, 0, behind * sizeof *copy->entry);
+    for (uint32_t i = 0; i < before; i++)
+        copy->entry[i] = NULL;
+    for (uint32_t i = 0; i < from->count; i++) /* a few words: no call */
+        copy->entry[before + i] = from->entry[i];
+    for (uint32_t i = 0; i < behind; i++)
+        copy->entry[before + from->count + i] = NULL;
     copy->owned = inherits ? (uint16_t)(from->owned << before) : 0;
     return copy;
 }

@@ -43,6 +43,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     (void)argc;
     (void)argv;
     hooks_bind();
-    shim_start(environment);
+    Dl_info self = {0};
+    dladdr(&hooks_real, &self);
+    shim_start(environment, self.dli_fname != NULL ? self.dli_fname : "");
     hooks_gates(annotate_on);
 }

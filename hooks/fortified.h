@@ -11,6 +11,10 @@
 #include <sys/types.h>
 #include <wchar.h>
 
+/* Aliases that no header declares to us. */
+int __sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict before);
+sighandler_t bsd_signal(int number, sighandler_t handler);
+
 ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,

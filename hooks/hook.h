@@ -25,15 +25,19 @@
 #include "bind.h"
 #include "fortified.h"
 
+#include <aio.h>
 #include <dirent.h>
 #include <err.h>
 #include <error.h>
 #include <fcntl.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -49,8 +53,12 @@
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <threads.h>
+#include <ucontext.h>
 #include <unistd.h>
 #include <wchar.h>
+
+/* What nobody ought to use any longer is interposed all the same. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 /* The real functions: what the next object in the lookup order has. */
 struct hooks_real {

@@ -134,3 +134,7 @@ echo "Medians of $ROUNDS rounds; ns for an operation where nothing else is said;
 echo "malloc+free in the same run; the targets are for libctxshim."
 echo
 awk -f $bench/table.awk $bench/rows.txt "$work/samples"
+echo
+echo "The same in brief, as README.md has it:"
+echo
+awk -v brief=1 -f $bench/table.awk $bench/rows.txt "$work/samples"

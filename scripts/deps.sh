@@ -3,6 +3,7 @@
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
 # deps.sh peers: instead, the runtimes that make bench-store compares the store with.
 # deps.sh transparency: instead, the heavy programs that tests work with when they are there.
+# deps.sh matrix: instead, the servers that only make matrix asks.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
 # installed without being started: we start our own, on ports of our own.
@@ -24,6 +25,8 @@ python3 python3
 node nodejs
 nginx nginx-light
 memcached memcached
+apache2 apache2-bin
+lighttpd lighttpd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools
@@ -47,6 +50,20 @@ java default-jdk-headless
 javac default-jdk-headless
 '
 
+matrix_programs='
+initdb postgresql
+pgbouncer pgbouncer
+webfsd webfs
+haproxy haproxy
+h2o h2o
+squid squid
+varnishd varnish
+dnsmasq dnsmasq-base
+unbound unbound
+gunicorn gunicorn
+setpriv util-linux
+'
+
 peer_programs='
 python3 python3
 node nodejs
@@ -57,6 +74,9 @@ javac default-jdk-headless
 '
 
 PATH="$PATH:/usr/sbin:/sbin"
+for directory in /usr/lib/postgresql/*/bin; do # not in anybody's PATH, by version
+    PATH="$PATH:$directory"
+done
 
 complain() {
     echo "deps.sh: $*" >&2
@@ -73,7 +93,11 @@ transparency)
     programs=$transparency_programs
     libraries=
     ;;
-*) complain "usage: deps.sh [peers | transparency]" ;;
+matrix)
+    programs=$matrix_programs
+    libraries=
+    ;;
+*) complain "usage: deps.sh [peers | transparency | matrix]" ;;
 esac
 
 missing_programs() {

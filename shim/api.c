@@ -51,43 +51,40 @@ static inline struct thread *enter_quick(void) {
     return graveyard_empty() ? thread_enter_known() : NULL;
 }
 
-/* Whatever is not the usual push. */
-static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, struct here here) {
+/* Whatever is not the usual push. The node's block bit is set when it is whole: a handler that comes in
+ * between takes it for one of push. */
+static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, struct here here,
+                                                         bool block) {
     struct thread *thread = operation != NULL ? enter() : NULL;
     int error = 0;
-    if (thread != NULL)
-        return opened(flow_push(&thread->flow, operation, here, &error), &error);
-    (void)failed(operation == NULL ? EINVAL : 0);
-    return (ctxshim_scope){0};
+    if (thread == NULL) {
+        (void)failed(operation == NULL ? EINVAL : 0);
+        return (ctxshim_scope){0};
+    }
+    struct scope scope = flow_push(&thread->flow, operation, unwind_here(here), &error);
+    if (block && scope.node != NULL)
+        flow_block(&scope);
+    return opened(scope, &error);
+}
+
+static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, struct here here,
+                                                                bool block) {
+    struct thread *thread = operation != NULL && unwind_one_in == 0 ? enter_quick() : NULL;
+    if (thread == NULL)
+        return push_slow(operation, here, block);
+    struct scope scope = flow_push_quick(&thread->flow, operation, here);
+    if (block && scope.node != NULL)
+        flow_block(&scope);
+    thread_leave();
+    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here, block);
 }
 
 ctxshim_scope ctxshim_push(const char *operation) {
-    struct thread *thread = operation != NULL ? enter_quick() : NULL;
-    if (thread == NULL)
-        return push_slow(operation, unwind_here(HERE));
-    struct here here = unwind_here(HERE);
-    struct scope scope = flow_push_quick(&thread->flow, operation, here);
-    thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here);
+    return push(operation, HERE, false);
 }
 
-/* The node's block bit is set when it is whole: a handler that comes in between takes it for one of push. */
 ctxshim_scope ctxshim_push_block(const char *operation) {
-    struct thread *thread = operation != NULL ? enter_quick() : NULL;
-    struct here here = unwind_here(HERE);
-    struct scope scope = {0};
-    if (thread != NULL) {
-        scope = flow_push_quick(&thread->flow, operation, here);
-        if (scope.node != NULL)
-            flow_block(&scope);
-        thread_leave();
-    }
-    if (scope.node != NULL)
-        return public_scope(scope);
-    ctxshim_scope slow = push_slow(operation, here);
-    if (slow.node != NULL)
-        flow_block(&(struct scope){slow.node, slow.serial, slow.flow});
-    return slow;
+    return push(operation, HERE, true);
 }
 
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
@@ -100,17 +97,27 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
     return failed(error);
 }
 
-static inline int pop(const ctxshim_scope *scope) {
+static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
     struct thread *thread = enter_quick();
     if (thread == NULL)
         return pop_slow(scope);
-    bool closed = scope->serial & DETOUR_SERIAL ? flow_detach_quick(&thread->flow, scope->node, scope->serial)
-                                                : flow_close_quick(&thread->flow, scope->node, scope->serial);
+    bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
     thread_leave();
     if (!closed)
         return pop_slow(scope);
     thread_bury();
     return 0;
+}
+
+static inline int pop(const ctxshim_scope *scope) {
+    if (scope->serial & DETOUR_SERIAL)
+        return pop_detour(scope);
+    struct thread *thread = enter_quick();
+    if (thread == NULL)
+        return pop_slow(scope);
+    bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
+    thread_leave();
+    return closed ? 0 : pop_slow(scope);
 }
 
 int ctxshim_pop(ctxshim_scope *scope) {
@@ -206,7 +213,7 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
 }
 
 static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
-    struct thread *thread = thread_enter();
+    struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
@@ -256,13 +263,14 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
     struct thread *thread = enter();
     if (thread == NULL)
         return (ctxshim_scope){0};
-    struct scope scope = flow_attach(&thread->flow, inner(context), here, error);
+    struct scope scope = flow_attach(&thread->flow, inner(context), unwind_here(here), error);
     leave();
     return public_scope(scope);
 }
 
-static inline ctxshim_scope attach(ctxshim_context *context, struct here here, int *error) {
-    struct thread *thread = enter_quick();
+static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
+                                                                  int *error) {
+    struct thread *thread = unwind_one_in == 0 ? enter_quick() : NULL;
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);
@@ -272,7 +280,7 @@ static inline ctxshim_scope attach(ctxshim_context *context, struct here here, i
 
 ctxshim_scope ctxshim_attach(ctxshim_context *context) {
     int error = 0;
-    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
+    ctxshim_scope scope = attach(context, HERE, &error);
     (void)failed(error);
     return scope;
 }
@@ -281,7 +289,7 @@ int ctxshim_run(ctxshim_context *context, void (*fn)(void *), void *arg) {
     if (fn == NULL)
         return failed(EINVAL);
     int error = 0;
-    ctxshim_scope scope = attach(context, unwind_here(HERE), &error);
+    ctxshim_scope scope = attach(context, HERE, &error);
     if (error != 0)
         return failed(error);
     fn(arg);

@@ -1,6 +1,9 @@
 /* Dispatch frames: see frame.h. */
 #include "frame.h"
 
+#include "coroutine.h"
+#include "interruption.h"
+
 #include "openfile.h"
 
 #include <string.h>
@@ -9,21 +12,30 @@ struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
-static void limit_renew(struct thread *thread) {
+/* The shallowest address at which it still holds. */
+static uintptr_t edge_of(const struct frame *frame) {
+    return frame != NULL && frame->comparable ? frame->edge : FRAME_OPEN_ENDED;
+}
+
+/* Whoever is seen above a handler, or a coroutine's stack, has left it. */
+void frame_limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
+    uintptr_t outside = thread->turn == TURN_COROUTINE ? thread->stack_high : FRAME_OPEN_ENDED;
     if (thread != thread_self)
         return;
-    frame_limit = top != NULL && top->comparable ? top->edge : FRAME_OPEN_ENDED;
-    if (top != NULL && top->passing != 0)
-        frame_limit = 0;
+    if (thread->interruption != NULL)
+        outside = interruption_limit(thread);
+    frame_limit = edge_of(top) < outside ? edge_of(top) : outside;
+    if (top != NULL && (top->passing != 0 || top->untouched))
+        frame_limit = 0; /* every hook is to be noticed */
 }
 
 /* A thread's inherited context is evidence of its start only: it is nobody's base (F1, "ingress starts
- * clean"). */
+ * clean"); nor is what a signal handler interrupted (F12). */
 struct context *frame_base(const struct thread *thread) {
     if (thread->depth > 0)
         return thread->frames[thread->depth - 1].base;
-    return thread->inherited ? NULL : thread->flow.current;
+    return thread->inherited || thread->flow.quiet ? NULL : thread->flow.current;
 }
 
 struct context *frame_base_clean(const struct thread *thread) {
@@ -60,7 +72,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .edge = wait.address,
                             .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
-    limit_renew(thread);
+    frame_limit_renew(thread);
     return frame;
 }
 
@@ -78,12 +90,45 @@ static struct context *still_open(const struct frame *frame, struct context *bef
     return open;
 }
 
+/* E5. So many wake-ups whose last answer a line of a log followed, and none that began with one. */
+enum { LOGS_AFTER = 8 };
+bool frame_logs_after(const struct frame *frame) {
+    return frame->tentative && frame->loop != NULL && frame->loop->logs_after >= LOGS_AFTER;
+}
+
+void frame_logs(void) {
+    struct thread *thread = thread_enter();
+    struct frame *frame = thread != NULL ? frame_top(thread) : NULL;
+    if (frame != NULL && frame->untouched && frame->loop != NULL)
+        frame->loop->logs_after = 0;
+    if (frame != NULL)
+        frame->logged |= frame->passing != 0;
+    if (thread != NULL)
+        thread_leave();
+}
+
+void frame_wakes_up(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->tentative = true;
+    frame->untouched = frame->loop != NULL && !frame->answered;
+    frame_limit_renew(thread);
+}
+
+static void wake_up_ends(const struct frame *frame) {
+    if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
+        return;
+    frame->loop->logs_after = frame->logged ? frame->loop->logs_after + 1 : 0;
+}
+
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    wake_up_ends(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
-    limit_renew(thread);
+    frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
 }
@@ -113,7 +158,7 @@ static void frame_next(struct thread *thread) {
     frame->provenance.evidence = EVIDENCE_NONE;
     frame->handed_on = false;
     frame->passing = 0;
-    limit_renew(thread);
+    frame_limit_renew(thread);
 }
 
 /* A request that the last callback read, and neither answered nor left with a carrier, lies in a queue of the
@@ -167,6 +212,7 @@ bool frame_same_wait(const struct thread *thread, const struct frame *frame, str
 }
 
 void frame_end_for_wait(struct thread *thread, struct here wait) {
+    interruption_settle(thread, wait.address);
     while (thread->depth > 0) {
         const struct frame *top = frame_top(thread);
         if (top->wait.address == FRAME_OPEN_ENDED || !frame_same_wait(thread, top, wait))
@@ -193,15 +239,18 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
     frame->passing = 0;
-    limit_renew(thread);
+    frame->untouched &= evidence <= EVIDENCE_EVENT;
+    frame_limit_renew(thread);
 }
 
-void frame_passes(struct thread *thread, struct here here) {
+void frame_passes(struct thread *thread, struct here here, bool answers) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->passing = here.address;
-    limit_renew(thread);
+    frame->answered |= answers;
+    frame->logged &= !answers;
+    frame_limit_renew(thread);
 }
 
 /* Has the callback left the work that was adopted, by closing a scope of it? What it opened then is that
@@ -231,7 +280,7 @@ static bool goes_on(const struct thread *thread, const struct frame *frame) {
  * that is a later phase, with whatever they have left for it. */
 static void frame_crosses(struct thread *thread, struct frame *frame) {
     frame->edge = frame->limit;
-    limit_renew(thread);
+    frame_limit_renew(thread);
     if (frame->file == NULL)
         return;
     frame->later = true;
@@ -254,7 +303,7 @@ static void frame_leave(struct thread *thread, uintptr_t here) {
     frame->loop = NULL;
     frame->wait_serial = 0;
     frame->edge = frame->limit = FRAME_OPEN_ENDED;
-    limit_renew(thread);
+    frame_limit_renew(thread);
 }
 
 static void frame_passed(struct thread *thread) {
@@ -262,7 +311,7 @@ static void frame_passed(struct thread *thread) {
     if (top == NULL || top->passing == 0)
         return;
     top->passing = 0;
-    limit_renew(thread);
+    frame_limit_renew(thread);
     frame_doubt(thread, top->provenance.evidence);
 }
 
@@ -271,6 +320,8 @@ void frame_asked_slow(uintptr_t here) {
     enum { ANSWERED = 1 };
     struct thread *thread = thread_self;
     struct frame *top = thread != NULL ? frame_top(thread) : NULL;
+    if (thread_handler != 0) /* a signal handler's questions are nobody's */
+        return;
     if (top != NULL && here <= top->passing && thread_on_own_stack(thread, here))
         top->passing = ANSWERED;
     else
@@ -281,8 +332,10 @@ void frame_settle_slow(uintptr_t here) {
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
+    interruption_settle(thread, here);
+    coroutine_settle(thread, here);
     frame_passed(thread);
-    while (thread->depth > 0 && here > frame_limit && thread_on_own_stack(thread, here)) {
+    while (thread->depth > 0 && here > edge_of(frame_top(thread)) && thread_on_own_stack(thread, here)) {
         struct frame *top = frame_top(thread);
         if (here <= top->limit)
             frame_crosses(thread, top);

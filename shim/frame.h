@@ -46,8 +46,15 @@ void frame_reads(struct thread *thread, struct open_file *file);
 /* What it is now, nobody knows: its context goes on as the likeliest. */
 void frame_doubt(struct thread *thread, enum evidence evidence);
 /* E4: a call from `here` is for sure the current context's; what follows need not be. The next hook is in
- * doubt, and so is who asks from a shallower place. */
-void frame_passes(struct thread *thread, struct here here);
+ * doubt, and so is who asks from a shallower place. `answers`: the call is an answer. */
+void frame_passes(struct thread *thread, struct here here, bool answers);
+/* E5: it may drain a queue. */
+void frame_wakes_up(struct thread *thread);
+/* E5: whoever drains a queue writes its log either before each answer or after it; only after it is the
+ * answer evidence of the line. What this loop does is learnt from wake-ups. Has it been, and is it so? */
+bool frame_logs_after(const struct frame *frame);
+/* Something that carries nothing is written to: a log. */
+void frame_logs(void);
 /* The callback leaves its work with a carrier: it need not lie in a queue of the program's. */
 static inline void frame_hands_on(struct thread *thread) {
     struct frame *frame = frame_top(thread);
@@ -57,6 +64,9 @@ static inline void frame_hands_on(struct thread *thread) {
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);
+
+/* Another frame is the innermost, or another flow is on. */
+void frame_limit_renew(struct thread *thread);
 
 /* A hook was entered at `here`: ends the frames whose loop has been left. */
 void frame_settle_slow(uintptr_t here);

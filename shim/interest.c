@@ -179,9 +179,10 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
     if (interest != NULL) {
         context = interest_orphan(interest);
         struct interest **place = &file->interests;
-        while (*place != interest)
+        while (*place != NULL && *place != interest)
             place = &(*place)->next_of_file;
-        *place = interest->next_of_file;
+        if (*place == interest)
+            *place = interest->next_of_file;
         slab_give(&interests, interest);
     }
     lock_give(&interest_lock);

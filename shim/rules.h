@@ -8,8 +8,10 @@
 #ifndef SHIM_RULES_H
 #define SHIM_RULES_H
 
+#include "environment.h"
 #include "forward.h"
 #include "frame.h"
+#include "interruption.h"
 #include "openfile.h"
 
 #include <poll.h>
@@ -55,8 +57,10 @@ static inline struct passage rules_read_begin(int fd, struct here here) {
 }
 /* `outgoing`: what the program asks to send; {0} when that is in no buffer. */
 static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
-    frame_settle(here);
     struct open_file *file = file_at(fd);
+    if (__builtin_expect(frame_limit == 0, 0) && (file == NULL || file_kind(file) == FILE_PLAIN))
+        frame_logs();
+    frame_settle(here);
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
     return rules_write_open(file, outgoing, here);
@@ -179,6 +183,64 @@ static inline void rules_idle_begin(struct here here) {
         rules_idle(here);
 }
 void rules_forked(void);
+
+/* --- F11 (rules_coroutine.c) ---------------------------------------------------------------------- */
+
+/* makecontext has made one, whose stack is [low, low + size) and whose stack pointer this. */
+void rules_coroutine_made(uintptr_t low, size_t size, uintptr_t stack_pointer, struct here here);
+/* The program is about to go on where this stack pointer was saved. `left_at` is a word on the caller's stack
+ * that stays as it is until the caller goes on; 0: the caller is over. */
+void rules_coroutine_switch(uintptr_t stack_pointer, uintptr_t left_at, struct here here);
+/* A coroutine's function begins, and has returned. */
+void rules_coroutine_begin(struct here here);
+void rules_coroutine_over(struct here here);
+
+/* --- F12 (rules_signal.c) ------------------------------------------------------------------------- */
+
+/* Around a signal handler of the program's. */
+void rules_signal_begin(struct handling *handling);
+void rules_signal_end(struct handling *handling);
+
+/* --- F6 (rules_callback.c) ------------------------------------------------------------------------ */
+
+/* What arms a callback, and what `owner` is then. */
+enum callback_kind { CALLBACK_ONCE, CALLBACK_TIMER, CALLBACK_QUEUE }; /* 0, timer, queue */
+
+/* A call is about to arm one; returns what names it, 0: nothing to carry. */
+uint64_t rules_callback_arm(enum callback_kind kind, uintptr_t owner, uintptr_t function, const void *value,
+                            struct here here);
+/* It did, or not. */
+void rules_callback_armed(enum callback_kind kind, uintptr_t owner, uint64_t serial, bool done);
+/* The owner goes: nothing will come of it. */
+void rules_callback_over(enum callback_kind kind, uintptr_t owner);
+/* A timer was created, and is armed or disarmed. */
+void rules_callback_timer(uintptr_t timer, uintptr_t function, const void *value);
+struct callback_arming {
+    uintptr_t timer;
+    struct context *before; /* a reference */
+    bool known;
+};
+struct callback_arming rules_callback_timer_begin(uintptr_t timer, struct here here);
+void rules_callback_timer_end(const struct callback_arming *arming, int result,
+                              const struct itimerspec *value);
+/* On the new thread, before the program's function. */
+void rules_callback_begin(uintptr_t function, const void *value);
+
+/* --- F14 (rules_exec.c) --------------------------------------------------------------------------- */
+
+/* What an executed program's environment is to have besides what the program gives it. */
+struct parting {
+    size_t slots; /* what rules_exec_environment needs: at least 1 */
+    bool changes; /* no: the program's own will do */
+    char context[sizeof CONTEXT_VARIABLE - 1 + ENVIRONMENT_TEXT]; /* "": none */
+    char trace[sizeof TRACE_VARIABLE + TRACEPARENT];              /* the same */
+    bool baggage;                                                 /* what came in */
+};
+/* Is it an option of this process's to hand contexts to executed programs? */
+bool rules_exec_wanted(void);
+void rules_exec_begin(struct parting *parting, char *const *environment);
+/* The environment for the child: made in `copy`, which has `slots` places, or the program's own. */
+char *const *rules_exec_environment(const struct parting *parting, char *const *environment, char **copy);
 
 /* --- the life of a descriptor (rules_fd.c) -------------------------------------------------------- */
 

@@ -43,10 +43,13 @@ uint64_t loop_clock(void) {
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* A loop waits until its earliest timer at most. What is armed later belongs to who arms it. */
+/* A loop waits until its earliest timer at most. What is armed later belongs to who arms it. As long as that
+ * matters little, a cheap clock will do: it may be some milliseconds late, and errs on the side of doubt. */
 void loop_waits(struct loop *loop, long milliseconds) {
-    if (milliseconds != 0)
-        loop->deadline = milliseconds > 0 ? loop_clock() + (uint64_t)milliseconds : 0;
+    if (milliseconds == 0)
+        return;
+    uint64_t now = milliseconds < 0 ? 0 : loop->timed ? loop_clock() : provenance_clock() / 1000000;
+    loop->deadline = milliseconds < 0 ? 0 : now + (uint64_t)milliseconds;
 }
 
 /* Its clock may be a millisecond ahead of ours. */

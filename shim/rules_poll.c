@@ -108,8 +108,8 @@ static int word_see(struct thread *thread, struct batch *batch, int index, struc
     int found = 0;
     for (unsigned long any = word.reads | word.writes | word.errors; any != 0; any &= any - 1) {
         unsigned long bit = any & -any;
-        uint32_t events = (word.reads & bit ? EPOLLIN : 0U) | (word.writes & bit ? EPOLLOUT : 0U) |
-                          (word.errors & bit ? EPOLLPRI : 0U);
+        uint32_t events = ((word.reads & bit) ? EPOLLIN : 0U) | ((word.writes & bit) ? EPOLLOUT : 0U) |
+                          ((word.errors & bit) ? EPOLLPRI : 0U);
         found += __builtin_popcount(events);
         poll_see(thread, batch, index * WORD_BITS + __builtin_ctzl(any), events);
     }

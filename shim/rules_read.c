@@ -43,7 +43,7 @@ static void carrier_adopt(struct thread *thread, const struct passage *passage, 
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
     if (frame_top(thread) != NULL && frame_top(thread)->queued)
-        frame_passes(thread, passage->here);
+        frame_passes(thread, passage->here, false);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -168,7 +168,7 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
-    frame->tentative = true;
+    frame_wakes_up(thread);
     frame->provenance.by = delivery.origin.tid;
 }
 

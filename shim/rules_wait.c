@@ -5,12 +5,15 @@
  *
  * E2  A poll with zero timeout means "I still have work queued from the last event": while it reports
  *     nothing it continues the frame, POLLS_AT_MOST in a row (in doubt, if the frame is mixed); when it
- *     reports something, the next frame may be the last one's work too.
+ *     reports something, the next frame is *queued*: the last one's work may be done in it, so what it adopts
+ *     is for sure for the very call that told so, and no longer (frame_passes). An exact loop is not asked
+ *     again for POLLED_AT_MOST, lest the others wait too long.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
+ *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. */
 #include "wait.h"
 
-enum { POLLS_AT_MOST = 32 };
+enum { POLLS_AT_MOST = 32, POLLED_AT_MOST = 10 }; /* the latter in milliseconds */
 
 /* --- before it ----------------------------------------------------------------------------------- */
 
@@ -47,9 +50,14 @@ void wait_begins(struct thread *thread, struct wait *wait, long milliseconds) {
 }
 
 bool wait_has_work(struct thread *thread, const struct wait *wait) {
-    const struct frame *top = frame_top(thread);
-    return top != NULL && top->loop == wait->loop && frame_same_wait(thread, top, wait->here) &&
-           top->polls < POLLS_AT_MOST;
+    struct frame *top = frame_top(thread);
+    if (top == NULL || top->loop == NULL || top->loop->epoll != wait->epoll ||
+        !frame_same_wait(thread, top, wait->here) || top->polls >= POLLS_AT_MOST)
+        return false;
+    uint64_t now = loop_clock();
+    if (top->polls == 0)
+        top->polled_since = now;
+    return now - top->polled_since <= POLLED_AT_MOST;
 }
 
 /* --- a batch ------------------------------------------------------------------------------------- */
@@ -180,12 +188,13 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->loop = wait->loop;
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
-    frame->tentative = batch->wake_up;
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->queued = queued || loop_timers_due(wait->loop);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
+    if (batch->wake_up)
+        frame_wakes_up(thread);
 }
 
 void wait_dispatch(struct thread *thread, const struct wait *wait, struct batch *batch, struct rest rest) {

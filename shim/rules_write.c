@@ -91,7 +91,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
         return respond_outside(thread, passage, request);
     bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
     bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
-    passage->passing = weak || frame->queued;
+    passage->passing = (weak && !frame_logs_after(frame)) || frame->queued;
     if (weak || likely || (unsettled && !frame->later && frame_reported(frame, file)))
         return respond(passage, request);
     return respond_elsewhere(thread, passage, request);
@@ -238,7 +238,7 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (passage->passing)
-        frame_passes(thread, passage->here);
+        frame_passes(thread, passage->here, true);
 }
 
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {

@@ -1,8 +1,10 @@
 /* Start-up. The options come first (read once, and not at all in a process that runs with somebody's raised
- * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. */
+ * rights), then the page that tells a fork, then the main thread's record: from there on hooks work. Last,
+ * the context that the process was given. */
 #include "start.h"
 #include "../ctxstore/kernel.h"
 #include "annotate.h"
+#include "environment.h"
 #include "leaks.h"
 #include "options.h"
 #include "process.h"
@@ -11,7 +13,6 @@
 #include "thread.h"
 #include "unwind.h"
 
-#include <string.h>
 #include <sys/auxv.h>
 
 static void warn_unknown(const char *what, const char *of) {
@@ -25,19 +26,9 @@ static void help_line(const char *name, const char *values, const char *help) {
     say((const char *[]){"  ", name, "=", values, "\n        ", help, "\n", NULL});
 }
 
-/* The value of a name in an environment, or NULL. We run before libc's own start-up (-z initfirst), which
- * is what makes getenv work. */
-static const char *environment_get(char *const *environment, const char *name) {
-    size_t length = strlen(name);
-    for (; environment != NULL && *environment != NULL; environment++)
-        if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
-            return *environment + length + 1;
-    return NULL;
-}
-
-void shim_start(char *const *environment) {
+void shim_start(char *const *environment, const char *library) {
     bool trusted = getauxval(AT_SECURE) == 0;
-    options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS") : NULL, warn_unknown);
+    options_read(trusted ? environment_get(environment, "CTXSHIM_OPTIONS=") : NULL, warn_unknown);
     annotate_start();
     if (!process_start()) {
         if (options.verbose)
@@ -47,6 +38,8 @@ void shim_start(char *const *environment) {
     host_code_begin = thread_pause;
     host_code_end = thread_resume;
     thread_begin_main();
+    if (trusted && options.environment)
+        environment_start(environment, library);
     if (options.stacks > 0 && !unwind_start((unsigned)options.stacks))
         say((const char *[]){
             "ctxshim: stacks: libunwind.so.8 is not installed (Debian: libunwind8); places alone are "

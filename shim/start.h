@@ -2,8 +2,8 @@
 #ifndef SHIM_START_H
 #define SHIM_START_H
 
-/* Reads the options from this environment (libc's is not set yet), and makes the shim ready. The real
- * functions are bound by then. */
-void shim_start(char *const *environment);
+/* Reads the options and the context from this environment (libc's is not set yet), and makes the shim ready.
+ * The real functions are bound by then. `library` is the path that the shim was loaded by. */
+void shim_start(char *const *environment, const char *library);
 
 #endif

@@ -3,7 +3,9 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
+#include "coroutine.h"
 #include "frame.h"
+#include "interruption.h"
 #include "openfile.h"
 #include "rules.h"
 
@@ -24,6 +26,7 @@ _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 /* A handler that leaves by siglongjmp never gives the guard back; a later entry from a shallower address
  * shows that. */
 _Thread_local uintptr_t thread_guard;
+_Thread_local uintptr_t thread_handler;
 static _Thread_local bool ended;
 
 /* A record keeps its place in the list for ever; it is somebody's while it has a tid, which is written last
@@ -72,7 +75,7 @@ static void end_of_helper(void *nothing) {
  * signal's own frame, with the machine's registers in it, is larger than this. */
 enum { SIGNAL_FRAME = 512 };
 static bool guard_holds(uintptr_t here) {
-    if (thread_guard == 0)
+    if (thread_guard == 0 || thread_guard == GUARD_HANDLER)
         return false;
     bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
                       thread_on_own_stack(thread_self, thread_guard);
@@ -91,7 +94,10 @@ struct thread *thread_enter_slow(uintptr_t here) {
     if (ended || (thread_guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
         !process_check())
         return NULL;
-    if (thread_guard != 0)
+    bool in_handler = thread_guard == GUARD_HANDLER;
+    if (in_handler && thread_self == NULL) /* to be told of this thread's end takes memory from malloc */
+        return NULL;
+    if (thread_guard != 0 && !in_handler)
         lock_abandon_held(); /* whoever had it left by a jump */
     thread_guard = here;
     atomic_signal_fence(memory_order_seq_cst);
@@ -100,6 +106,10 @@ struct thread *thread_enter_slow(uintptr_t here) {
         thread_leave();
     else if (!thread->managed)
         manage_end(thread);
+    if (in_handler && thread != NULL && !interruption_open(thread, here)) {
+        thread_guard = GUARD_HANDLER;
+        return NULL;
+    }
     return thread;
 }
 
@@ -116,9 +126,12 @@ void thread_resume(int kept) {
 }
 
 void thread_bury_slow(void) {
-    if (thread_enter() == NULL)
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
         return;
-    graveyard_bury();
+    interruption_settle(thread, (uintptr_t)__builtin_frame_address(0));
+    if (thread_handler == 0)
+        graveyard_bury();
     thread_leave();
 }
 
@@ -136,8 +149,7 @@ void thread_leave_ended(void) {
     thread_leave();
 }
 
-/* F1. Watchers are told: to the new flow this context is a change. */
-static void thread_inherit(struct thread *thread, struct context *start) {
+void thread_inherit(struct thread *thread, struct context *start) {
     thread->inherited = start != NULL;
     thread->start = start;
     thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
@@ -153,8 +165,8 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
-        thread->stack_high = stack_size != 0 ? top + 1 : 0;
-        thread->stack_low = stack_size < top ? top - stack_size : 0;
+        thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
+        thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
         thread_inherit(thread, start);
     } else {
         context_release(start);
@@ -171,6 +183,8 @@ void thread_end(void) {
     rules_reservations_end(thread);
     file_drop(thread->closing);
     thread->closing = NULL;
+    interruption_end_all(thread);
+    coroutine_thread_end(thread);
     frame_end_all(thread);
     flow_end(&thread->flow);
     graveyard_bury();
@@ -196,8 +210,8 @@ void thread_begin_main(void) {
         size = limit.rlim_cur < MAIN_STACK_AT_MOST ? limit.rlim_cur : MAIN_STACK_AT_MOST;
     thread->managed = true;
     if (top > size) {
-        thread->stack_high = top;
-        thread->stack_low = top - size;
+        thread->own_high = thread->stack_high = top;
+        thread->own_low = thread->stack_low = top - size;
     }
 }
 

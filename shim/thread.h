@@ -24,7 +24,8 @@ struct loop {
     uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
-    bool timed;   /* E3: its timers do the work of requests */
+    uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    bool timed;         /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -43,6 +44,7 @@ struct frame {
     struct provenance provenance; /* of its latest adoption */
     uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
     uint16_t polls;               /* zero-timeout waits since (E2) */
+    uint64_t polled_since;        /* E2: milliseconds: since when, in an exact loop */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
@@ -50,6 +52,8 @@ struct frame {
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
+    bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
+    bool answered, logged;        /* E5: it has answered; and written to a log since */
     uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
 };
@@ -65,6 +69,27 @@ struct reservation {
 #define FRAME_OPEN_ENDED UINTPTR_MAX
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
+/* What a thread's record holds for the flow that is on, while that waits for its turn. What is added to the
+ * one belongs here too, and into what moves it (coroutine.c). */
+struct parked {
+    struct flow flow;
+    struct frame *frames; /* a block */
+    unsigned depth;
+    uintptr_t stack_low, stack_high;
+    struct here start_waits[START_WAITS];
+    unsigned next_start_wait;
+    bool inherited, left_frame;
+    struct loop *left_loop, *ran_out;
+    uintptr_t left_at;
+    const struct context *start;
+    uint64_t start_serial;
+    uint64_t serial;             /* the flow's later nodes have this one at least */
+    const struct thread *thread; /* whose record it was in */
+};
+
+/* Which flow is on. */
+enum turn { TURN_OWN, TURN_COROUTINE, TURN_NOBODY };
+
 struct thread {
     void *free_link;     /* the slab's, while free */
     struct thread *next; /* of all records that there ever were (census.h); constant */
@@ -75,7 +100,7 @@ struct thread {
     unsigned depth;
     struct loop loops[LOOPS];
     unsigned next_loop;
-    uintptr_t stack_low, stack_high;      /* 0: not known */
+    uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
@@ -90,6 +115,11 @@ struct thread {
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
     bool managed; /* its end will be seen */
+    enum turn turn;
+    struct coroutine *coroutine;       /* TURN_COROUTINE: which */
+    uintptr_t own_low, own_high;       /* the thread's own stack; 0: not known */
+    struct parked own;                 /* not TURN_OWN: the thread's own flow */
+    struct interruption *interruption; /* the innermost handler that has used the shim */
 };
 
 /* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
@@ -100,9 +130,14 @@ extern _Thread_local struct thread *thread_self;
 extern _Thread_local uintptr_t frame_limit;
 
 /* Who is inside the guard: 0 nobody, else the stack address where it was taken; or GUARD_BORROWED, since a
- * vfork: while the child runs in our memory, it finds the guard taken. */
-enum { GUARD_BORROWED = 1 };
+ * vfork: while the child runs in our memory, it finds the guard taken; or GUARD_HANDLER, in a signal handler
+ * that has not used the shim yet. */
+enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2 };
 extern _Thread_local uintptr_t thread_guard;
+
+/* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
+ * was left by a jump stays here until the next hook notices. */
+extern _Thread_local uintptr_t thread_handler;
 
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
@@ -140,7 +175,8 @@ void thread_resume(int kept);
 bool thread_enter_ended(void);
 void thread_leave_ended(void);
 
-/* Destroys what this thread's dropped values ask for, where the program's code may run. Outside the guard. */
+/* Destroys what this thread's dropped values ask for, where the program's code may run: not in a signal
+ * handler. Outside the guard. */
 void thread_bury_slow(void);
 static inline void thread_bury(void) {
     if (__builtin_expect(!graveyard_empty(), 0))
@@ -150,6 +186,9 @@ static inline void thread_bury(void) {
 /* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
  * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
 void thread_begin(struct context *start, uintptr_t top, size_t stack_size);
+/* A thread that has nothing of its own yet starts in this context (a reference). Watchers are told: to the
+ * new flow it is a change. */
+void thread_inherit(struct thread *thread, struct context *start);
 /* The thread is about to end: its record goes. */
 void thread_end(void);
 /* The main thread, at start-up. */
@@ -157,6 +196,7 @@ void thread_begin_main(void);
 /* In a fork child: the other threads are not here. */
 void thread_forked(void);
 
+/* Is the address on the stack of the flow that is on? */
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
 
 #endif

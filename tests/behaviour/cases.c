@@ -1,4 +1,6 @@
-/* The program that runs one case: `cases RULE/TITLE`. Exit: 0 when all it says is so. */
+/* The program that runs one case: `cases RULE/TITLE`. Exit: 0 when all it says is so. As `cases --show
+ * ARG...` it is a program that a case executes: it writes its stack, its arguments and its environment, a
+ * line each. */
 #include "case.h"
 
 #include <stdlib.h>
@@ -120,7 +122,20 @@ void case_expect_reader(const char *file, int line, int fd, const char *expected
         case_fail(file, line, expected, reader.stack);
 }
 
+extern char **environ;
+
+static int show(char **arguments) {
+    printf("stack=%s\n", stack_now());
+    for (; *arguments != NULL; arguments++)
+        printf("argument=%s\n", *arguments);
+    for (char **variable = environ; *variable != NULL; variable++)
+        printf("%s\n", *variable);
+    return 0;
+}
+
 int main(int count, char **arguments) {
+    if (count > 1 && strcmp(arguments[1], "--show") == 0)
+        return show(arguments + 2);
     signal(SIGPIPE, SIG_IGN);
     for (struct case_entry *entry = first; count == 2 && entry != NULL; entry = entry->next)
         if (strcmp(entry->name, arguments[1]) == 0) {

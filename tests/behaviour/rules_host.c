@@ -2,6 +2,7 @@
  * and bad pointers. What has no context in it must hold without the shim as well. */
 #include "case.h"
 
+#include <link.h>
 #include <netinet/in.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -94,6 +95,21 @@ static void hook_storm(int seconds) {
     while (epoll_wait(epoll, &event, 1, 1) == -1) /* a handler interrupted it */
         EXPECT(errno == EINTR);
     close(epoll);
+}
+
+static int tls_of_the_shim(struct dl_phdr_info *object, size_t size, void *bytes) {
+    (void)size;
+    for (int i = 0; strstr(object->dlpi_name, "libctxshim") != NULL && i < object->dlpi_phnum; i++)
+        if (object->dlpi_phdr[i].p_type == PT_TLS)
+            *(size_t *)bytes = object->dlpi_phdr[i].p_memsz;
+    return 0;
+}
+
+/* What glibc keeps for libraries that are opened later is little. */
+CASE(H9, thread_local_storage_stays_small) {
+    size_t bytes = 0;
+    dl_iterate_phdr(tls_of_the_shim, &bytes);
+    EXPECT(bytes > 0 && bytes < 256);
 }
 
 CASE(H19, handlers_use_hooks_and_the_api) {

@@ -21,3 +21,12 @@ $(BENCH)/store: $(BENCH_STORE) $(BENCH_HEADERS) $(BENCH)/libtls.so
 $(BENCH)/thread: tests/bench/thread.c $(BENCH_COMMON) $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+# The store's map beside a flat array and a hash array mapped trie: this one links the store's files.
+$(BENCH)/maps: tests/bench/maps.c $(BENCH_COMMON) $(BENCH_HEADERS) $(wildcard ctxstore/*.c ctxstore/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+.PHONY: bench-maps
+bench-maps: $(BENCH)/maps
+	$<

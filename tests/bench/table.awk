@@ -1,4 +1,5 @@
-# Turns samples into a Markdown table: awk -f table.awk rows.txt samples. A sample is a line "PROGRAM ROUND ROW VALUE".
+# Turns samples into a Markdown table: awk [-v brief=1] -f table.awk rows.txt samples. Brief, as in the README: without
+# raw limits, ranges and multiples. A sample is a line "PROGRAM ROUND ROW VALUE".
 # Each figure is the median of its samples; what is divided by malloc+free is so in its own round.
 
 function median(list, count,    i, j, value) {
@@ -44,7 +45,7 @@ function shown(row, value) {
 }
 
 function ours_shown(row, value) {
-    if (value == "" || !is_time(row) || row ~ /^raw/)
+    if (value == "" || !is_time(row) || row ~ /^raw/ || brief)
         return shown(row, value)
     return sprintf("%s (%.2fx)", shown(row, value), in_mallocs(row))
 }
@@ -69,7 +70,8 @@ function cell(line, column, text) {
 
 function print_line(line,    column, text) {
     for (column = 1; column <= columns; column++)
-        text = text sprintf("| %-" width[column] "s ", cells[line, column])
+        if (!brief || (column != 2 && column != 4))
+            text = text sprintf("| %-" width[column] "s ", cells[line, column])
     print text "|"
 }
 
@@ -115,12 +117,16 @@ END {
     print_line(0)
     line = "|"
     for (i = 1; i <= columns; i++) {
+        if (brief && (i == 2 || i == 4))
+            continue
         rule = sprintf("%" width[i] "s", "")
         gsub(/ /, "-", rule)
         line = line "-" rule "-|"
     }
     print line
     for (i = 1; i <= row_count; i++)
-        print_line(i)
-    printf "\nTargets: %d met, %d missed.\n", met, missed
+        if (!brief || rows[i] !~ /^raw/)
+            print_line(i)
+    if (!brief)
+        printf "\nTargets: %d met, %d missed.\n", met, missed
 }

@@ -95,7 +95,8 @@ void send_all(int fd, const void *data, size_t size);
 void receive_all(int fd, void *data, size_t size);
 void make_nonblocking(int fd);
 
-/* A thread that accepts so many connections on `the_listener` and sends each a byte; and such a connection. */
+/* A thread that accepts so many connections on `the_listener` and sends each a byte; and such a connection.
+ */
 extern int the_listener;
 void *accept_loop(void *connections);
 void connect_once(void);

@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static ctxshim_key *key;
@@ -473,9 +474,48 @@ static void example_with_loop(void) {
     close(loop);
 }
 
+/* In coroutines that take turns: who waits gives the turn away. */
+static ucontext_t coroutines[2], coroutines_home;
+
+static void coroutine_step(int number, const char *name) {
+    CTXSHIM_SCOPE(name);
+    log_line("begin");
+    swapcontext(&coroutines[number], &coroutines_home);
+    log_line("end");
+}
+
+static void coroutine_work(int number) {
+    CTXSHIM_SCOPE(number == 0 ? "1" : "2");
+    log_line("begin");
+    coroutine_step(number, "A");
+    log_line("between");
+    coroutine_step(number, "B");
+    log_line("end");
+}
+
+static void example_with_coroutines(void) {
+    static char stacks[2][128 << 10];
+    CTXSHIM_SCOPE("Main");
+    log_line("begin");
+    for (int i = 0; i < 2; i++) {
+        getcontext(&coroutines[i]);
+        coroutines[i].uc_stack = (stack_t){.ss_sp = stacks[i], .ss_size = sizeof stacks[i]};
+        coroutines[i].uc_link = &coroutines_home;
+        makecontext(&coroutines[i], (void (*)(void))coroutine_work, 1, i);
+    }
+    for (int turn = 0; turn < 6; turn++) {
+        swapcontext(&coroutines_home, &coroutines[turn % 2]);
+        CHECK_STACK("Main");
+        nanosleep(&(struct timespec){.tv_nsec = STEP_MS * 1000000L / 2}, NULL);
+    }
+    log_line("end");
+}
+
 void C28_the_logical_stack_is_the_same_however_work_is_scheduled(void) {
     example_with_threads();
     expect_example();
     example_with_loop();
+    expect_example();
+    example_with_coroutines();
     expect_example();
 }

@@ -1,7 +1,7 @@
 # The logical-stack example (C28) and its test: to be included by the Makefile in the root. They use the public
 # header alone, and link nothing of ours.
 
-DEMO_PROGRAMS := $(addprefix $(BUILD)/demo/,logical_stack_threads logical_stack_loop)
+DEMO_PROGRAMS := $(addprefix $(BUILD)/demo/,logical_stack_threads logical_stack_loop logical_stack_coroutines)
 TEST_PREREQS += $(DEMO_PROGRAMS)
 TEST_BINARIES += $(BUILD)/tests/test_demo
 

@@ -1,4 +1,4 @@
-/* What both ways of the logical-stack example (C28) have in common: how a line is written. */
+/* What all ways of the logical-stack example (C28) have in common: how a line is written. */
 #ifndef DEMO_LOGICAL_STACK_H
 #define DEMO_LOGICAL_STACK_H
 

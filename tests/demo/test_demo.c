@@ -7,7 +7,8 @@
 
 enum { RUNS = 5, LINES = 14 };
 
-static const char *const programs[] = {BUILD "/demo/logical_stack_threads", BUILD "/demo/logical_stack_loop"};
+static const char *const programs[] = {BUILD "/demo/logical_stack_threads", BUILD "/demo/logical_stack_loop",
+                                       BUILD "/demo/logical_stack_coroutines"};
 static const char *const ways[] = {"auto", "exact", "batch"};
 
 /* The lines of one piece of work; %s is its name. */
@@ -73,13 +74,15 @@ Test(demo, every_line_carries_its_own_stack) {
                 expect_stacks(programs[program], ways[way]);
 }
 
-/* In the loop both pieces are begun before either goes on: the two are really at work at the same time. */
+/* In one thread both pieces are begun before either goes on: the two are really at work at the same time. */
 Test(demo, the_pieces_overlap) {
-    char *arguments[] = {BUILD "/ctxshim", "run", "--", (char *)programs[1], NULL};
-    char **lines = lines_of(arguments);
-    cr_expect_str_eq(lines[2], "Main 1 A: <MoreWork>");
-    cr_expect_str_eq(lines[4], "Main 2 A: <MoreWork>");
-    g_strfreev(lines);
+    for (gsize program = 1; program < G_N_ELEMENTS(programs); program++) {
+        char *arguments[] = {BUILD "/ctxshim", "run", "--", (char *)programs[program], NULL};
+        char **lines = lines_of(arguments);
+        cr_expect_str_eq(lines[2], "Main 1 A: <MoreWork>");
+        cr_expect_str_eq(lines[4], "Main 2 A: <MoreWork>");
+        g_strfreev(lines);
+    }
 }
 
 Test(demo, without_the_shim_every_stack_is_empty) {

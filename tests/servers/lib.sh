@@ -11,6 +11,9 @@
 #   ANNOTATE   1: the shim also annotates the log lines, and they are judged too
 #   EXPLAIN    how many offending sightings to show (5)
 #   KEEP       a directory to keep records and logs in
+#   MEASURE    a directory: measure throughput instead of judging, round by round as drive() says below, with
+#   PLAIN      1: the server without the shim
+#   SECONDS_EACH  how long a round lasts (0.7)
 #
 # Exit codes of a script: the judge's 0 or 1; 3 when it could not be brought to a verdict.
 # shellcheck shell=sh
@@ -24,6 +27,12 @@ REQUESTS=${REQUESTS:-100}
 THINK_US=${THINK_US:-0}
 ANNOTATE=${ANNOTATE:-0}
 EXPLAIN=${EXPLAIN:-5}
+MEASURE=${MEASURE:-}
+PLAIN=${PLAIN:-0}
+SECONDS_EACH=${SECONDS_EACH:-0.7}
+PATH="$PATH:/usr/sbin:/sbin"
+run=$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n') # in all markers
+stop_signal=TERM                                  # what ends the server that is started next
 started=
 
 no_verdict() {
@@ -43,28 +52,35 @@ alive() {
     kill -0 "$1" 2>/dev/null
 }
 
-# A server gets five seconds to end; then it and its workers are killed.
+# stop PID:SIGNAL: a server gets five seconds to end; then what is left of it is killed. It leads a group of its own.
 stop() {
-    kill -TERM "$1" 2>/dev/null || return 0
+    pid=${1%:*}
+    kill -"${1#*:}" "$pid" 2>/dev/null || return 0
     patience=100
-    while alive "$1" && [ "$patience" -gt 0 ]; do
+    while alive "$pid" && [ "$patience" -gt 0 ]; do
         sleep 0.05
         patience=$((patience - 1))
     done
-    if alive "$1"; then
-        children=$(cat "/proc/$1/task/$1/children" 2>/dev/null || true)
-        # shellcheck disable=SC2086
-        kill -KILL "$1" $children 2>/dev/null || true
-    fi
-    wait "$1" 2>/dev/null || true
+    kill -KILL -"$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+}
+
+# The last one first: it may use those before.
+stop_all() {
+    backwards=
+    for one in $started; do
+        backwards="$one $backwards"
+    done
+    for one in $backwards; do
+        stop "$one"
+    done
+    started=
 }
 
 clean_up() {
     status=$?
     trap - EXIT HUP INT TERM
-    for pid in $started; do
-        stop "$pid"
-    done
+    stop_all
     if [ -n "${KEEP:-}" ]; then
         mkdir -p "$KEEP"
         cp -R "$work/." "$KEEP"
@@ -75,14 +91,24 @@ clean_up() {
 
 # start LOG [OPTION...] -- PROGRAM [ARGUMENT...]: in the background, stderr to LOG, by `ctxshim run` with these
 # options. The library is in LD_PRELOAD already, behind the witness, so the command leaves that as it is.
-# Leaves the pid, which is the program's, in $server.
+# Leaves the pid, which is the program's, in $server. A session of its own: a server that ends may end its group.
 start() {
     log=$1
     shift
-    LD_PRELOAD="$tools/libwitness.so $SHIM" WITNESS_DIR="$work/records" \
-        "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
+    if [ -z "$MEASURE" ]; then
+        LD_PRELOAD="$tools/libwitness.so $SHIM" WITNESS_DIR="$work/records" setsid \
+            "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
+    elif [ "$PLAIN" != 1 ]; then
+        setsid "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
+    else
+        while [ "$1" != -- ]; do
+            shift
+        done
+        shift
+        setsid "$@" >"$work/stdout" 2>"$log" </dev/null &
+    fi
     server=$!
-    started="$server $started"
+    started="$started $server:$stop_signal"
 }
 
 # answers PORT: waits until the server just started does; fails with what it said when it does not.
@@ -95,20 +121,91 @@ free_port() {
     "$tools/load" --free-port
 }
 
-# drive PROTOCOL PORT: all requests, each answer checked.
+# need PROGRAM...: no verdict without these.
+need() {
+    for program in "$@"; do
+        command -v "$program" >"$work/found" || no_verdict "$program is not installed (see scripts/deps.sh)"
+    done
+}
+
+# As root, a server may insist on being somebody else: whom, and a way to become that with PREFIX COMMAND. Nothing
+# else. What it needs must be readable by others.
+# shellcheck disable=SC2034
+{
+    somebody=
+    become=
+}
+if [ "$(id -u)" -eq 0 ]; then
+    # shellcheck disable=SC2034
+    somebody=nobody
+    # shellcheck disable=SC2034
+    become="setpriv --reuid=nobody --regid=$(id -g nobody) --clear-groups"
+fi
+
+# files DIRECTORY: what the protocol "file" will ask for.
+files() {
+    "$tools/load" --make-files "$1" --run "$run" --clients "$CLIENTS" --requests "$REQUESTS" ||
+        no_verdict "cannot make files in $1"
+}
+
+ask() {
+    "$tools/load" --run "$run" --clients "$CLIENTS" --requests "$REQUESTS" --think-us "$THINK_US" "$@" >"$work/load" \
+        2>&1 || no_verdict "$(cat "$work/load")"
+}
+
+# Ticks of processor time that what was started has used, with its children (each server leads a session).
+ticks() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk -v started="$started" '
+        BEGIN { count = split(started, one, " "); for (i = 1; i <= count; i++) ours[one[i] + 0] }
+        $4 in ours { sum += $12 + $13 + $14 + $15 }
+        END { print sum + 0 }'
+}
+
+# drive PROTOCOL PORT [OPTION...]: all requests, each answer checked. When measuring: a round as soon as there is a
+# file go.N in $MEASURE; what comes out then is in rate.N, requests per second and ticks for a million of them; until
+# there is a file stop.
 drive() {
-    "$tools/load" --protocol="$1" --port "$2" --clients "$CLIENTS" --requests "$REQUESTS" --think-us "$THINK_US" \
-        --timeout 60 >"$work/load" 2>&1 || no_verdict "$(cat "$work/load")"
+    protocol=$1
+    port=$2
+    shift 2
+    if [ -z "$MEASURE" ]; then
+        ask --protocol="$protocol" --port "$port" --timeout 60 "$@"
+        return 0
+    fi
+    ask --protocol="$protocol" --port "$port" --timeout 60 --seconds 0.3 "$@" # warm
+    round=0
+    while :; do
+        while [ ! -e "$MEASURE/go.$round" ]; do
+            [ ! -e "$MEASURE/stop" ] || exit 0
+            sleep 0.1
+        done
+        before=$(ticks)
+        ask --protocol="$protocol" --port "$port" --timeout 60 --seconds "$SECONDS_EACH" "$@"
+        used=$(($(ticks) - before))
+        sed -n 's/^load: \([0-9]*\) of .*, \([0-9]*\)\/s$/\1 \2/p' "$work/load" |
+            awk -v used="$used" '{ print $2, (used > 0 ? used : 1) * 1000000 / $1 }' >"$MEASURE/rate.new"
+        mv "$MEASURE/rate.new" "$MEASURE/rate.$round"
+        round=$((round + 1))
+    done
+}
+
+# A client has its answer before the server's witness has written down that it was sent: until no record comes any more.
+settle() {
+    before=
+    patience=50
+    while now=$(cat "$work"/records/* 2>/dev/null | wc -c) && [ "$now" != "$before" ] && [ "$patience" -gt 0 ]; do
+        before=$now
+        patience=$((patience - 1))
+        sleep 0.2
+    done
 }
 
 # verdict STATIONS [LOG...]: stops the servers, then judges the records, and the logs if they are annotated.
 verdict() {
     stations=$1
     shift
-    for pid in $started; do
-        stop "$pid"
-    done
-    started=
+    settle
+    stop_all
     if [ "$ANNOTATE" = 1 ]; then
         for log in "$@"; do
             set -- "$@" "--annotated=$log"
@@ -132,6 +229,7 @@ for need in "$tools/libwitness.so" "$tools/load" "$tools/judge" "$BUILD/ctxshim"
     [ -e "$need" ] || no_verdict "$need is not built"
 done
 work=$(mktemp -d)
+chmod 755 "$work"
 trap clean_up EXIT
 trap 'exit 3' HUP INT TERM
 mkdir -m 1777 "$work/records"

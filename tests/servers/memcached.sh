@@ -7,7 +7,7 @@ set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-command -v memcached >"$work/found" || no_verdict "memcached is not installed"
+need memcached
 port=$(free_port)
 set -- -- memcached -t 4 -vv -l 127.0.0.1 -p "$port" -U 0
 

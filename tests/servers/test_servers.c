@@ -11,6 +11,8 @@
 #    define BUILD "build"
 #endif
 
+/* The other kinds of server, and what the shim costs each: make matrix. */
+
 /* Runs a server's script with environment settings; what it says is shown, and the verdict must be
  * favourable. */
 static void serve(const char *script, const char *settings) {
@@ -31,26 +33,38 @@ static void serve(const char *script, const char *settings) {
     cr_expect(WEXITSTATUS(status) == 0, "%s %s: status %d", script, settings, WEXITSTATUS(status));
 }
 
-Test(nginx_proxy, dispatch_auto, .timeout = 150) {
-    serve("nginx-proxy.sh", "DISPATCH=auto");
-}
+#define BOTH(suite, script)                                                                                  \
+    Test(suite, dispatch_auto, .timeout = 150) {                                                             \
+        serve(script, "DISPATCH=auto");                                                                      \
+    }                                                                                                        \
+    Test(suite, dispatch_exact, .timeout = 150) {                                                            \
+        serve(script, "DISPATCH=exact");                                                                     \
+    }
 
-Test(nginx_proxy, dispatch_exact, .timeout = 150) {
-    serve("nginx-proxy.sh", "DISPATCH=exact");
-}
+BOTH(nginx_proxy, "nginx-proxy.sh")
+BOTH(nginx_files, "nginx-files.sh")
+BOTH(memcached, "memcached.sh")
+BOTH(lighttpd, "lighttpd.sh")
+BOTH(apache_event, "apache.sh event")
+BOTH(apache_worker, "apache.sh worker")
+BOTH(apache_prefork, "apache.sh prefork")
+BOTH(own_queues, "api.sh")
 
 Test(nginx_proxy, annotated, .timeout = 150) {
     serve("nginx-proxy.sh", "ANNOTATE=1");
 }
 
-Test(memcached, dispatch_auto, .timeout = 150) {
-    serve("memcached.sh", "DISPATCH=auto");
-}
-
-Test(memcached, dispatch_exact, .timeout = 150) {
-    serve("memcached.sh", "DISPATCH=exact");
-}
-
 Test(memcached, annotated, .timeout = 150) {
     serve("memcached.sh", "ANNOTATE=1");
+}
+
+/* Loops that work outside their events have to prove it first; then, and with dispatch=exact, nothing is
+ * unknown. */
+
+Test(redis, dispatch_exact, .timeout = 150) {
+    serve("redis.sh", "DISPATCH=exact");
+}
+
+Test(asyncio, dispatch_exact, .timeout = 150) {
+    serve("asyncio.sh", "DISPATCH=exact");
 }

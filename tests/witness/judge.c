@@ -4,7 +4,9 @@
  *
  * The rules, in each process apart:
  *  - The first sighting of a marker fixes its context; a later one is right when it is the same, else wrong.
- *  - An empty context, or one with a '?', is unknown. It fixes nothing.
+ *  - What the program itself pushed below a request ("conn#1 req#1 parse") is still that request.
+ *  - An empty context, or one with a '?', is unknown. It fixes nothing. So is what the fixed context lies in
+ *    (its connection): no other request's, but not known either.
  *  - A context belongs to the first marker fixed in it: every known sighting of another marker that began
  * there is wrong. (A shim that always answers the same fails here, and one that answers with the thread.)
  *  - A buffer with several different markers is mixed: counted apart, neither sighting nor error.
@@ -14,7 +16,8 @@
  * One process is one record file and one pid in it: a program that was executed anew counts from 1 again.
  *
  * Exit: 0 when nothing is wrong, nothing unknown and enough was seen; 1 when not; 2 for a bad command line or
- * records that cannot be read. The verdict is one line on stdout. */
+ * records that cannot be read. The verdict is one line on stdout; where something is unknown, a second one
+ * says how late. */
 #include <glib.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -54,6 +57,8 @@ static struct {
     guint annotated[FINDINGS]; /* of the annotated lines */
     bool annotated_short;      /* a log had fewer lines with markers than requests */
     int explained;
+    guint at;           /* how many sightings of the process at hand were judged */
+    guint last_unknown; /* the latest unknown one, counted so in its process */
 } trial;
 
 static void claim_free(gpointer data) {
@@ -78,6 +83,34 @@ static void explain(enum finding finding, const char *marker, const char *where,
 
 static bool is_unknown(const char *context) {
     return context[0] == '\0' || strchr(context, '?') != NULL;
+}
+
+/* The request that a context belongs to, as a length: through its last root, a word with '#' and a number,
+ * and what is pushed below it is the program's own. A context without a root is taken whole. */
+static gsize request_length(const char *context) {
+    const char *end = context + strlen(context);
+    for (const char *at = context; (at = strchr(at, '#')) != NULL; at++) {
+        if (at > context && g_ascii_isalnum(at[-1]) && g_ascii_isdigit(at[1]))
+            end = at + 1 + strspn(at + 1, "0123456789");
+    }
+    return (gsize)(end - context);
+}
+
+static bool same_request(const char *one, const char *other) {
+    const gsize length = request_length(one);
+    return length == request_length(other) && strncmp(one, other, length) == 0;
+}
+
+/* The connection of a request, say: not another's, but not the request either. */
+static bool contains_request(const char *context, const char *claim) {
+    const gsize length = strlen(context);
+    return length < request_length(claim) && strncmp(context, claim, length) == 0 && claim[length] == ' ';
+}
+
+static enum finding hold_against(const char *claim, const char *context) {
+    if (same_request(claim, context))
+        return RIGHT;
+    return contains_request(context, claim) ? UNKNOWN : WRONG;
 }
 
 static GPtrArray *claims_of(const char *marker) {
@@ -105,7 +138,7 @@ static struct claim *fix(GPtrArray *claims, const char *process, gint64 pid, con
     claim->process = g_strdup(process);
     claim->pid = pid;
     claim->context = g_strdup(context);
-    char *const place = g_strconcat(process, "\t", context, NULL);
+    char *const place = g_strdup_printf("%s\t%.*s", process, (int)request_length(context), context);
     claim->intruder = g_hash_table_contains(trial.owners, place);
     if (claim->intruder)
         g_free(place);
@@ -129,7 +162,7 @@ static enum finding judge_sighting(const char *process, gint64 pid, const char *
         explain(WRONG, marker, where, "a context that no other marker has", context);
         return WRONG;
     }
-    const enum finding finding = strcmp(claim->context, context) == 0 ? RIGHT : WRONG;
+    const enum finding finding = hold_against(claim->context, context);
     explain(finding, marker, where, claim->context, context);
     return finding;
 }
@@ -160,7 +193,11 @@ static bool judge_record(const char *file, char *const *field) {
         explain(MIXED, field[5], where, "one marker", field[6]);
     } else {
         trial.station[station]++;
-        trial.found[judge_sighting(process, pid, field[5], field[6], where)]++;
+        trial.at++;
+        const enum finding finding = judge_sighting(process, pid, field[5], field[6], where);
+        trial.found[finding]++;
+        if (finding == UNKNOWN && trial.at > trial.last_unknown)
+            trial.last_unknown = trial.at;
     }
     g_free(where);
     g_free(process);
@@ -189,6 +226,7 @@ static char **lines_of(const char *path) {
 static bool judge_file(const char *path, const char *name) {
     char **const lines = lines_of(path);
     bool good = lines != NULL;
+    trial.at = 0;
     for (guint i = 0; good && lines[i] != NULL; i++) {
         if (lines[i][0] == '\0' && lines[i + 1] == NULL)
             break;
@@ -236,9 +274,10 @@ static enum finding compare(const GPtrArray *claims, gint64 pid, const char *con
         const struct claim *const claim = g_ptr_array_index(claims, i);
         if (pid != 0 && pid != claim->pid)
             continue;
-        if (strcmp(claim->context, context) == 0)
+        const enum finding here = hold_against(claim->context, context);
+        if (here == RIGHT)
             return RIGHT;
-        finding = WRONG;
+        finding = here == WRONG ? WRONG : finding;
     }
     return finding;
 }
@@ -382,6 +421,8 @@ static bool verdict(const guint need[STATIONS], guint total) {
         printf("; annotated lines: %u right, %u wrong, %u unknown, %u mixed", trial.annotated[RIGHT],
                trial.annotated[WRONG], trial.annotated[UNKNOWN], trial.annotated[MIXED]);
     printf("%s\n", missing);
+    if (trial.found[UNKNOWN] > 0)
+        printf("unknown: all within the first %u sightings of a process\n", trial.last_unknown);
     const bool enough = missing[0] == '\0';
     g_free(missing);
     return enough && trial.found[WRONG] + trial.annotated[WRONG] == 0 &&

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -187,9 +188,24 @@ static void stdio_calls(void) {
     step(), check(puts(text) >= 0, "puts"), tell("log", "puts");
 }
 
+/* Bytes that go from a file to a socket: from where the caller says, or from where the file stands. */
+static void sendfile_calls(void) {
+    char got[MARKER];
+    off_t offset = 0;
+    off64_t offset64 = 0;
+
+    step(), MOVES("log", pwrite, file, text, MARKER, 0);
+    MOVES("write", sendfile, pair[0], file, &offset, MARKER), MOVES("read", read, pair[1], got, MARKER);
+    MOVES("write", sendfile64, pair[0], file, &offset64, MARKER), MOVES("read", read, pair[1], got, MARKER);
+    check(offset == MARKER && offset64 == MARKER && lseek(file, 0, SEEK_SET) == 0, "the offsets");
+    MOVES("write", sendfile, pair[0], file, NULL, MARKER), MOVES("read", read, pair[1], got, MARKER);
+    check(lseek(file, 0, SEEK_CUR) == MARKER, "where the file stands");
+}
+
 static void calls(void) {
     socket_calls();
     file_calls();
+    sendfile_calls();
     stdio_calls();
 }
 

@@ -236,6 +236,36 @@ Test(judge, two_markers_in_one_context_are_wrong) {
         "2 requests, 4 sightings (2 reads, 2 writes, 0 log lines): 2 right, 2 wrong, 0 unknown, 0 mixed\n");
 }
 
+Test(judge, what_is_pushed_below_a_request_is_still_it) {
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#1 req#1 parse")
+            RECORD("log", A, "conn#1 req#1 send") RECORD("read", B, "conn#1 req#1 parse"),
+        NULL, "", 1,
+        "2 requests, 4 sightings (2 reads, 1 writes, 1 log lines): 3 right, 1 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#2") RECORD("log", A, "conn#1 req#12"),
+        NULL, "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 1 right, 2 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "Main 1 A") RECORD("write", A, "Main 1 B") RECORD("log", A, "Main 1 A"), NULL, "",
+        1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 2 right, 1 wrong, 0 unknown, 0 mixed\n");
+}
+
+Test(judge, the_connection_of_a_request_is_unknown) {
+    judged(
+        RECORD("read", A, "conn#1 req#1") RECORD("log", A, "conn#1") RECORD("write", A, "conn#1 req#1"), NULL,
+        "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 2 right, 0 wrong, 1 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#11 req#1") RECORD("log", A, "conn#1") RECORD("write", A, "conn#11 req"), NULL,
+        "", 1,
+        "1 requests, 3 sightings (1 reads, 1 writes, 1 log lines): 1 right, 2 wrong, 0 unknown, 0 mixed\n");
+    judged(
+        RECORD("read", A, "conn#1") RECORD("write", A, "conn#1 req#1"), NULL, "", 1,
+        "1 requests, 2 sightings (1 reads, 1 writes, 0 log lines): 1 right, 1 wrong, 0 unknown, 0 mixed\n");
+}
+
 Test(judge, processes_are_apart) {
     judged(
         RECORD("read", A, "conn#1 req#1") RECORD_OF("42", "read", B, "conn#1 req#1")
@@ -249,6 +279,14 @@ Test(judge, mixed_buffers_are_counted_apart) {
     judged(
         RECORD("read", A, "conn#1 req#1") RECORD("log", A "," B, "conn#7 req#7"), NULL, "", 0,
         "1 requests, 1 sightings (1 reads, 0 writes, 0 log lines): 1 right, 0 wrong, 0 unknown, 1 mixed\n");
+}
+
+Test(judge, says_how_late_the_last_unknown_was) {
+    judged(RECORD("read", A, "") RECORD("read", A, "conn#1 req#1") RECORD("write", A, "conn#1 req#1?")
+               RECORD("log", A, "conn#1 req#1"),
+           NULL, "", 1,
+           "1 requests, 4 sightings (2 reads, 1 writes, 1 log lines): 2 right, 0 wrong, 2 unknown, 0 mixed\n"
+           "unknown: all within the first 3 sightings of a process\n");
 }
 
 Test(judge, too_few_sightings_fail) {
@@ -358,6 +396,59 @@ Test(judge, bad_command_lines_and_records_are_no_verdict) {
     remove_directory(directory);
 }
 
+/* ---- The load client ---- */
+
+Test(load, makes_a_file_for_each_marker_with_the_marker_in_it) {
+    char *const directory = make_directory();
+    char *output = NULL;
+    int status =
+        run(&output, BUILD "/tests/load --make-files '%s' --run 2a --clients 3 --requests 4", directory);
+    cr_assert(status == 0, "%s", output);
+    g_free(output);
+    status = run(&output,
+                 "cd '%s'/p* && ls | wc -l && for f in *; do [ $(grep -o CTXM-.*-E $f) = $f ] || echo $f; "
+                 "done; ls | head -n 1",
+                 directory);
+    cr_expect(status == 0 && strcmp(g_strstrip(output), "12\nCTXM-0000002a-00000000-E") == 0, "%s", output);
+    g_free(output);
+    remove_directory(directory);
+}
+
+Test(load, refuses_wrong_answers_and_silence) {
+    static const char *const wrong[] = {"HTTP/1.1 404 Not Found", "+OK", "VA 7 Osomebody",
+                                        "E\\0\\0\\0\\06failed"};
+    static const char *const protocol[] = {"http", "redis", "memcached", "postgres"};
+    for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        char *output = NULL;
+        const int status =
+            run(&output,
+                "p=$(" BUILD "/tests/load --free-port); python3 -c 'import socket, sys\n"
+                "s = socket.create_server((\"127.0.0.1\", int(sys.argv[1])))\n"
+                "while True:\n"
+                "    c = s.accept()[0]; c.recv(999); c.sendall(b\"%s\\r\\n\\r\\n\"); c.close()\n"
+                "' $p & " BUILD "/tests/load --await --port $p; " BUILD
+                "/tests/load --protocol=%s --port $p --clients 1 --timeout 5; s=$?; kill $!; exit $s",
+                wrong[i], protocol[i]);
+        cr_expect(status == 1, "%s: status %d: %s", protocol[i], status, output);
+        g_free(output);
+    }
+}
+
+Test(load, refuses_bad_command_lines) {
+    const char *const arguments[] = {"",
+                                     "--protocol=http",
+                                     "--protocol=no --port 1",
+                                     "--protocol=http --port 1 --clients 0",
+                                     "--protocol=http --port 1 more",
+                                     "--no-such-option"};
+    for (size_t i = 0; i < G_N_ELEMENTS(arguments); i++) {
+        char *output = NULL;
+        cr_expect(run(&output, BUILD "/tests/load %s", arguments[i]) == 2, "load %s: %s", arguments[i],
+                  output);
+        g_free(output);
+    }
+}
+
 /* ---- Both: a shim that does not know must fail, one that knows must pass ---- */
 
 /* The counts of a verdict line. */
@@ -365,7 +456,8 @@ struct counts {
     unsigned requests, sightings, reads, writes, logs, right, wrong, unknown, mixed;
 };
 
-/* A server with a fake for a shim, to the verdict: with the exit status as given, and nothing unseen. */
+/* A server with a fake for a shim, to the verdict: with the exit status as given, and nothing unseen. redis's
+ * append-only file holds many requests at once, so there may be mixed ones. */
 static struct counts serve(const char *script, const char *fake, int expected) {
     struct counts n = {0};
     char *output = NULL;
@@ -386,7 +478,7 @@ static struct counts serve(const char *script, const char *fake, int expected) {
     return n;
 }
 
-static const char *const scripts[] = {"memcached.sh", "nginx-proxy.sh"};
+static const char *const scripts[] = {"memcached.sh", "nginx-proxy.sh", "nginx-files.sh", "redis.sh"};
 
 Test(refusal, always_the_same_context, .timeout = 300) {
     for (size_t i = 0; i < G_N_ELEMENTS(scripts); i++) {

@@ -32,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -87,6 +88,8 @@ int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments);
     ROW(sendto)                                                                                              \
     ROW(sendmsg)                                                                                             \
     ROW(sendmmsg)                                                                                            \
+    ROW(sendfile)                                                                                            \
+    ROW(sendfile64)                                                                                          \
     ROW(vfprintf)                                                                                            \
     ROW(vprintf)                                                                                             \
     ROW(vdprintf)                                                                                            \
@@ -108,7 +111,9 @@ static struct {
     __typeof__(fcntl) *fcntl;
     __typeof__(write) *write;
     __typeof__(close) *close;
-} libc; /* libc's own, for the record file */
+    __typeof__(pread64) *pread64;
+    __typeof__(lseek64) *lseek64;
+} libc; /* libc's own: for the record file, and to look at files that the program sends */
 
 static size_t (*ask)(char *buffer, size_t size);
 static char directory[PATH_MAX - 64]; /* "" until the constructor has run: nothing is recorded */
@@ -142,6 +147,8 @@ __attribute__((constructor)) static void start(void) {
     look_up(own, "fcntl", &libc.fcntl);
     look_up(own, "write", &libc.write);
     look_up(own, "close", &libc.close);
+    look_up(own, "pread64", &libc.pread64);
+    look_up(own, "lseek64", &libc.lseek64);
     look_up(RTLD_DEFAULT, "ctxshim_stack", &ask);
 
     struct timespec now = {0};
@@ -399,6 +406,28 @@ static void saw_messages(enum station station, const char *call, int fd, const s
         saw_message(station, call, fd, &message[i].msg_hdr, (ssize_t)message[i].msg_len);
 }
 
+/* The bytes that went from a file to fd without passing through the program: read again, by position. behind
+ * is where they end, -1 when the file's own position says so. errno stays. */
+static void saw_file(const char *call, int fd, int file, off64_t behind, ssize_t moved) {
+    if (moved <= 0 || directory[0] == '\0')
+        return;
+    const int error = errno;
+    struct scan scan = {0};
+    char bytes[16384];
+    off64_t at = (behind >= 0 ? behind : libc.lseek64(file, 0, SEEK_CUR)) - moved;
+    while (moved > 0 && at >= 0) {
+        const size_t wanted = (size_t)moved < sizeof bytes ? (size_t)moved : sizeof bytes;
+        const ssize_t got = libc.pread64(file, bytes, wanted, at);
+        if (got <= 0)
+            break;
+        scan_piece(&scan, bytes, (size_t)got);
+        at += got;
+        moved -= got;
+    }
+    errno = error;
+    testify(WRITE, call, fd, &scan);
+}
+
 static void logged(const char *call, FILE *stream, const struct scan *scan) {
     if (scan->distinct > 0)
         testify(LOG, call, fileno_unlocked(stream), scan);
@@ -600,6 +629,20 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned count, int flags
     const int sent = next.sendmmsg(fd, message, count, flags);
     saw_messages(WRITE, "sendmmsg", fd, message, sent);
     return sent;
+}
+
+EXPORTED ssize_t sendfile(int fd, int file, off_t *offset, size_t size) {
+    bind_all();
+    const ssize_t moved = next.sendfile(fd, file, offset, size);
+    saw_file("sendfile", fd, file, moved > 0 && offset != NULL ? *offset : -1, moved);
+    return moved;
+}
+
+EXPORTED ssize_t sendfile64(int fd, int file, off64_t *offset, size_t size) {
+    bind_all();
+    const ssize_t moved = next.sendfile64(fd, file, offset, size);
+    saw_file("sendfile64", fd, file, moved > 0 && offset != NULL ? *offset : -1, moved);
+    return moved;
 }
 
 /* ---- Log lines ---- */

@@ -10,6 +10,9 @@ TEST_PREREQS += $(WITNESS_TOOLS)
 TEST_BINARIES += $(WITNESS_TESTS)
 
 WITNESS_GLIB = $(shell pkg-config --cflags --libs glib-2.0)
+SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http)
+TEST_PREREQS += $(SERVER_PROGRAMS)
+
 # What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
 WITNESS_PLAIN := -fno-builtin -U_FORTIFY_SOURCE -D__NO_INLINE__
 
@@ -25,9 +28,14 @@ $(BUILD)/tests/scene: tests/witness/scene.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -rdynamic -o $@ $< -pthread
 
-$(BUILD)/tests/judge $(BUILD)/tests/load: $(BUILD)/tests/%: tests/witness/%.c
+$(BUILD)/tests/judge: tests/witness/judge.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $< $(WITNESS_GLIB) -pthread
+	$(CC) $(CFLAGS) -o $@ $< $(WITNESS_GLIB)
+
+LOAD_SOURCES := $(addprefix tests/witness/,load.c load_connection.c load_protocol.c)
+$(BUILD)/tests/load: $(LOAD_SOURCES) tests/witness/load.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $(LOAD_SOURCES) $(WITNESS_GLIB) -pthread
 
 $(BUILD)/tests/test_witness: tests/witness/test_witness.c
 	@mkdir -p $(@D)
@@ -36,3 +44,11 @@ $(BUILD)/tests/test_witness: tests/witness/test_witness.c
 $(BUILD)/tests/test_servers: tests/servers/test_servers.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< -lcriterion
+
+$(BUILD)/tests/glib-http: tests/servers/glib-http.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(shell pkg-config --cflags --libs gio-2.0)
+
+$(BUILD)/tests/api-http: tests/servers/api-http.c shim/ctxshim.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fexceptions -Ishim -o $@ $< -pthread

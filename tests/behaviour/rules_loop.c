@@ -1,0 +1,230 @@
+/* What a loop's own behaviour tells, and what it does not: E0, E2, E3, E4, E5. Whatever the program's own
+ * queue may decide is not for sure. */
+#include "case.h"
+
+enum { CONNECTIONS = 3 };
+static int epoll_fd, listener, clients[CONNECTIONS], servers[CONNECTIONS];
+static struct epoll_event events[8];
+static char bytes[64];
+
+static void connect_all(void) {
+    listener = listen_somewhere();
+    epoll_fd = epoll_create1(0);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        clients[i] = raw_connect(listener);
+        servers[i] = accept(listener, NULL, NULL);
+        watch(epoll_fd, EPOLL_CTL_ADD, servers[i], EPOLLIN);
+    }
+}
+
+/* Calls from the case's own depth: the first question after one is about it. */
+#define READ(which) REQUIRE(read(servers[which], bytes, sizeof bytes) > 0)
+#define ANSWER(which) REQUIRE(write(servers[which], "answer", 6) == 6)
+#define WAIT(milliseconds) epoll_wait(epoll_fd, events, 8, milliseconds)
+/* A line of a log: a hook on something that carries nothing. */
+#define LOG() REQUIRE(write(null_device(), "line", 4) == 4)
+
+static int null_device(void) {
+    static int fd = -1;
+    if (fd < 0)
+        fd = (int)kernel_call(SYS_openat, AT_FDCWD, (long)"/dev/null", O_WRONLY, 0, 0, 0);
+    return fd;
+}
+
+static bool in_doubt(void) {
+    size_t length = strlen(stack_now());
+    return length > 0 && stack_now()[length - 1] == '?';
+}
+
+CASE(E0, what_was_read_and_left_puts_the_next_callback_in_doubt) {
+    connect_all();
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(1000) == 2);
+    READ(0);
+    LOG();
+    EXPECT_STACK("conn#1 req#1");
+    READ(1);
+    EXPECT_STACK("conn#2 req#1"); /* that call is its own */
+    LOG();                        /* this may be the first one's */
+    EXPECT_STACK("conn#2 req#1?");
+    ANSWER(1);
+    EXPECT_STACK("conn#2 req#1");
+    LOG();
+    EXPECT_STACK("conn#2 req#1?");
+}
+
+CASE(E0, what_was_answered_does_not) {
+    connect_all();
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2; i++)
+            raw_write(clients[i], "question");
+        REQUIRE(WAIT(1000) == 2);
+        for (int i = 0; i < 2; i++) {
+            READ(i);
+            LOG();
+            EXPECT(!in_doubt());
+            ANSWER(i);
+            LOG();
+            EXPECT(!in_doubt());
+        }
+    }
+}
+
+CASE(E0, nor_does_what_was_handed_on) {
+    int backend = listen_somewhere(), upstream = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un address;
+    socklen_t size = sizeof address;
+    REQUIRE(getsockname(backend, (struct sockaddr *)&address, &size) == 0);
+    REQUIRE(connect(upstream, (struct sockaddr *)&address, size) == 0);
+    connect_all();
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(1000) == 2);
+    READ(0);
+    say_to(upstream, "query");
+    READ(1);
+    LOG();
+    EXPECT_STACK("conn#2 req#1");
+}
+
+CASE(E2, what_a_poll_reports_comes_into_work_that_is_queued) {
+    connect_all();
+    raw_write(clients[0], "question");
+    REQUIRE(WAIT(1000) == 1);
+    READ(0);
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(0) == 1);
+    EXPECT(in_doubt());
+    LOG();
+    EXPECT(in_doubt());
+    READ(1);
+    EXPECT_STACK("conn#2 req#1");
+    LOG();
+    EXPECT_STACK("conn#2 req#1?");
+    ANSWER(0);
+    EXPECT(strncmp(stack_now(), "conn#1 req#1", 12) == 0);
+    REQUIRE(WAIT(1) == 0);
+    EXPECT_STACK("");
+    raw_write(clients[2], "question");
+    REQUIRE(WAIT(1000) == 1);
+    READ(2);
+    LOG();
+    EXPECT_STACK("conn#3 req#1"); /* a wait that blocks leaves nothing queued */
+}
+
+/* A loop is known by the place where it waits. */
+CASE_WITH("dispatch=exact", E2, an_exact_loop_has_nothing_queued_from_others) {
+    connect_all();
+    int client = raw_connect(listener);
+    watch(epoll_fd, EPOLL_CTL_ADD, listener, EPOLLIN);
+    for (volatile int step = 0; step < 14; step++) {
+        bool works = step > 0 && step != 2 && step != 13;
+        if (step == 1)
+            raw_write(clients[0], "question");
+        EXPECT(WAIT(works ? 0 : 1000) == !works);
+        if (step == 0)
+            REQUIRE(accept(listener, NULL, NULL) >= 0);
+        if (step == 2)
+            READ(0);
+        if (step == 3)
+            raw_write(clients[1], "question");
+        LOG();
+        EXPECT_STACK(step < 2 ? "" : step < 13 ? "conn#1 req#1" : "conn#2");
+    }
+    raw_close(client);
+}
+
+/* A loop whose wait lies deeper than its callbacks. */
+__attribute__((noinline)) static int wait_deeper(int depth) {
+    volatile char room[512] = {0};
+    int result = depth > 0 ? wait_deeper(depth - 1) : WAIT(1000);
+    return result + room[0];
+}
+
+CASE(frame, a_loop_reaches_as_far_as_it_comes_back) {
+    connect_all();
+    for (int round = 0; round < 4; round++) {
+        raw_write(clients[0], "question");
+        REQUIRE(wait_deeper(3) == 1);
+        LOG();
+        EXPECT_STACK(round == 0 ? "" : "conn#1");
+        READ(0);
+        ANSWER(0);
+    }
+}
+
+/* Its timers answer, so they do the work of requests; whether one is due, its own timeout tells. */
+CASE(E3, a_timer_that_is_due_may_be_anybodys) {
+    static const int limits[] = {1000, 2, 1, 1000, -1};
+    connect_all();
+    for (volatile int step = 0; step < 5; step++) {
+        int which = step < 2 ? 0 : step - 2;
+        if (step != 1)
+            raw_write(clients[which], "question");
+        EXPECT(WAIT(limits[step]) == (step != 1));
+        if (step == 1)
+            EXPECT_STACK("");
+        else
+            READ(which);
+        LOG();
+        EXPECT(in_doubt() == (step == 2));
+        if (step > 0)
+            ANSWER(which);
+    }
+}
+
+/* Two requests wait for something that one wake-up says of both. */
+static void ask_two(void) {
+    for (int i = 0; i < 2; i++) {
+        raw_write(clients[i], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(i);
+    }
+}
+
+CASE(E5, a_loop_that_logs_after_its_answers_is_believed) {
+    int wake = eventfd(0, EFD_NONBLOCK);
+    uint64_t one = 1;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, wake, EPOLLIN);
+    for (int round = 1; round <= 20; round++) {
+        ask_two();
+        REQUIRE(kernel_call(SYS_write, wake, (long)&one, sizeof one, 0, 0, 0) == sizeof one);
+        REQUIRE(WAIT(1000) == 1 && read(wake, bytes, 8) == 8);
+        for (int i = 0; i < 2; i++) {
+            ANSWER(i);
+            LOG();
+            EXPECT(round < 10 ? in_doubt() == (round <= 8) || round == 9 : !in_doubt());
+        }
+    }
+}
+
+CASE(E5, one_that_logs_before_them_is_not) {
+    int wake = eventfd(0, EFD_NONBLOCK);
+    uint64_t one = 1;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, wake, EPOLLIN);
+    for (int round = 1; round <= 20; round++) {
+        ask_two();
+        REQUIRE(kernel_call(SYS_write, wake, (long)&one, sizeof one, 0, 0, 0) == sizeof one);
+        REQUIRE(WAIT(1000) == 1 && read(wake, bytes, 8) == 8);
+        for (int i = 0; i < 2; i++) {
+            LOG();
+            EXPECT(strcmp(stack_now(), "") == 0 || in_doubt());
+            ANSWER(i);
+            EXPECT(!in_doubt());
+        }
+    }
+}
+
+CASE(loops, the_end_of_a_connection_is_its_own_callback) {
+    connect_all();
+    raw_write(clients[0], "question");
+    REQUIRE(kernel_call(SYS_close, clients[1], 0, 0, 0, 0, 0) == 0);
+    REQUIRE(WAIT(1000) == 2);
+    READ(0);
+    ANSWER(0);
+    EXPECT(read(servers[1], bytes, sizeof bytes) == 0);
+    EXPECT_STACK("conn#2");
+}

@@ -1,0 +1,25 @@
+#!/bin/sh
+# node, unmodified, with a server on its own http module (node-http.js): a libuv loop.
+#
+#     node.sh            answers and logs in a later phase of the loop (setImmediate)
+#     node.sh files      serves files that the thread pool reads
+#
+# Each marker must be seen when the server reads the request, (reads the file,) logs and answers. Options: see lib.sh.
+set -eu
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need node
+port=$(free_port)
+case ${1:-} in
+'') protocol=http stations=1,1,1 && set -- ;;
+files) protocol=file stations=2,1,1 && files "$work/www" && set -- "$work/www" ;;
+*) no_verdict "usage: node.sh [files]" ;;
+esac
+set -- -- node "$root/tests/servers/node-http.js" "$port" "$work/log" "$@"
+[ "$ANNOTATE" != 1 ] || set -- --annotate=log "$@"
+
+start "$work/stderr" "$@"
+answers "$port"
+drive "$protocol" "$port"
+verdict "$stations" "$work/log"
