@@ -10,7 +10,7 @@
 
 /* Reports go to files: they are no output of the program's. */
 #define EVERYTHING                                                                                           \
-    "annotate=stderr:annotate=*.log:annotate_pid=1:leaks=1:log_path=${dir:-/nonexistent}/report"
+    "annotate=stderr:annotate=*.log:annotate_pid=1:leaks=1:stacks=1:log_path=${dir:-/nonexistent}/report"
 
 static const char *const ways[] = {EVERYTHING, "dispatch=exact:annotate=stderr", NULL};
 /* What exact dispatch changes by its nature is promised for the default alone (E0). */
