@@ -158,7 +158,7 @@ Test(H27, ways_of_starting) {
 
 /* Without -g, which keeps the directory's name. */
 Test(work, this_project_compiled_by_gcc_and_clang, .timeout = 320) {
-    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks .\n"
+    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks $TREE/scripts .\n"
                 "for cc in gcc clang; do\n"
                 "  ctx make -s -j2 CC=$cc CFLAGS=-O1 BUILD=b $(echo ctxstore/*.c | sed 's|\\.c|.o|g; "
                 "s|ctxstore|b/ctxstore|g'); echo $?\n"
