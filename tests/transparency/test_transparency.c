@@ -172,6 +172,41 @@ Test(programs, node) {
                 "you asked /49");
 }
 
+/* --- loops of others: what their programs count on survives the default way of serving them (E0) ------ */
+
+TestSuite(loops, .timeout = 310);
+
+static void expect_same_loop(const char *library, const char *must_say) {
+    const char *ways[] = {"", "roots=0",
+                          "annotate=*.log:leaks=1:stacks=1:log_path=${dir:-/nonexistent}/report", NULL};
+    char *script = g_strdup_printf(
+        "export TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\n"
+        "loop=$TREE/" BUILD "/tests/loops/%s; ctx $loop; echo $?; unset TRACEPARENT; ctx $loop\n",
+        library);
+    pair_expect_same(script, must_say, ways);
+    g_free(script);
+}
+
+Test(loops, libevent) {
+    expect_same_loop("libevent", "woken 1\ndone");
+}
+
+Test(loops, sd_event) {
+    expect_same_loop("sd", "over: 9");
+}
+
+Test(loops, libuv) {
+    expect_same_loop("uv", "heard one two three");
+}
+
+Test(loops, libev) {
+    expect_same_loop("ev", "woken\ndone");
+}
+
+Test(loops, glib) {
+    expect_same_loop("glib", "called 20\ndone");
+}
+
 /* --- suites that nobody here wrote: the quick half of `make transparency` -------------------------- */
 
 Test(suites, the_quick_half_is_the_same, .timeout = 500) {
