@@ -87,6 +87,10 @@ Test(H2, mimalloc) {
     expect_same(WITH "A=libmimalloc.so.2\n" ALLOCATORS, "done");
 }
 
+Test(H7, a_program_of_an_older_libc) {
+    expect_same(SCRIPT_HEAD "ctx $H/old; echo $?; LD_BIND_NOW=1 ctx $H/old; echo $?\n", "a shell's child");
+}
+
 Test(H8, programs_of_the_sanitizers) {
     expect_same(SCRIPT_HEAD
                 "run() { if [ -n \"$SHIM\" ]; then $TREE/" BUILD
