@@ -16,8 +16,9 @@
  *   4. Decide nothing in it. What a call means for contexts is a rule of flow, and lives in shim/.
  *
  * A row without a body does not link, a body without a row does not compile, nor does one whose
- * signature differs from the system's. Hooks are unversioned and of default visibility: under a version
- * node they would link and silently not interpose. */
+ * signature differs from the system's. Hooks are of default visibility, and unversioned but where libc has an
+ * older function of the same name (versions.h): under another version they would link and silently not
+ * interpose. */
 #ifndef HOOKS_HOOK_H
 #define HOOKS_HOOK_H
 

@@ -208,8 +208,8 @@ void thread_inherit(struct thread *thread, struct context *start);
 void thread_end(void);
 /* The main thread, at start-up. */
 void thread_begin_main(void);
-/* In a fork child: the other threads are not here. */
-void thread_forked(void);
+/* In a fork child: the other threads are not here. Were there none? */
+bool thread_forked(void);
 
 /* Is the address on the stack of the flow that is on? */
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
