@@ -9,8 +9,10 @@
 #include "../ctxstore/lock.h"
 #include "../ctxstore/origin.h"
 #include "../ctxstore/stack.h"
+#include "holders.h"
 #include "options.h"
 #include "process.h"
+#include "provenance.h"
 #include "text.h"
 #include "thread.h"
 #include "unwind.h"
@@ -18,6 +20,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -204,6 +207,26 @@ static size_t text_copy(char *to, const char *from) {
     return length + 1;
 }
 
+/* What the thread is called; it may have ended. */
+static void name_of(int tid, char name[NAME_ROOM]) {
+    char path[64];
+    struct text text = text_in(path, sizeof path);
+    if (tid == 0 || tid == kernel_tid()) {
+        kernel_call(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0);
+        return;
+    }
+    text_put(&text, "/proc/self/task/");
+    text_put_number(&text, (uint64_t)tid);
+    text_put(&text, "/comm");
+    text_end(&text);
+    long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long got = fd >= 0 ? kernel_call(SYS_read, fd, (long)name, NAME_ROOM - 1, 0, 0, 0) : 0;
+    if (fd >= 0)
+        kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (got > 0 && name[got - 1] == '\n')
+        name[got - 1] = '\0';
+}
+
 /* With the lock. */
 static uint32_t leak_write(const struct leak *leak) {
     char thread[NAME_ROOM] = "";
@@ -214,9 +237,9 @@ static uint32_t leak_write(const struct leak *leak) {
     struct record_leak *entry = entry_begin(size, RECORD_LEAK);
     if (entry == NULL)
         return 0;
-    kernel_call(SYS_prctl, PR_GET_NAME, (long)thread, 0, 0, 0, 0);
+    name_of(leak->tid, thread);
     entry->kind = leak->kind;
-    entry->tid = kernel_tid();
+    entry->tid = leak->tid != 0 ? leak->tid : kernel_tid();
     entry->stack = stack;
     entry->other_stack = other_stack;
     entry->place = place;
@@ -285,12 +308,25 @@ static void note_scope(enum scope_fault fault, const struct scope_view *scope,
 
 /* Where work is handed over. */
 static uint16_t place_here(const void *site) {
+    if (__builtin_expect(atomic_load_explicit(&leaks_asked, memory_order_relaxed), 0))
+        leaks_answer();
     return site_number(unwind_one_in != 0 ? unwind_sample(site) : site);
+}
+
+/* Hundredths of a second. */
+static uint32_t clock_now(void) {
+    return (uint32_t)(provenance_clock() / 10000000) | 1;
 }
 
 bool leaks_start(void) {
     if (!region_begin())
         return false;
+    if (!captures_start())
+        return false;
+    leaks_values_start();
+    leaks_signal_start();
+    at_quick_exit(leaks_left);
+    context_clock = clock_now;
     origin_site = place_here;
     scope_report = note_scope;
     return true;

@@ -138,6 +138,14 @@ struct arming rules_timer_begin(int fd, struct here here) {
     return arming;
 }
 
+static bool is_zero(struct timespec time) {
+    return time.tv_sec == 0 && time.tv_nsec == 0;
+}
+
+static bool repeats(const struct itimerspec *value) {
+    return !is_zero(value->it_value) && !is_zero(value->it_interval);
+}
+
 /* A disarmed timer awaits nothing. */
 void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value) {
     struct thread *thread = arming->passage.file != NULL ? thread_enter() : NULL;
@@ -146,10 +154,10 @@ void rules_timer_end(const struct arming *arming, int result, const struct itime
     struct open_file *file = arming->passage.file;
     if (result != 0)
         cell_put(&file->cell, arming->passage.generation, context_retain(arming->before));
-    else if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0)
+    else if (is_zero(value->it_value))
         cell_put(&file->cell, arming->passage.generation, NULL);
     if (result == 0)
-        file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
+        file_mark(file, FILE_REPEATS, repeats(value));
     if (file_has(file, FILE_REPEATS))
         cell_last(&file->cell, arming->passage.generation);
     context_release(arming->before);
