@@ -7,6 +7,7 @@
 
 #include "frame.h"
 #include "holders.h"
+#include "leaks.h"
 #include "thread.h"
 #include "unwind.h"
 
@@ -128,6 +129,8 @@ int ctxshim_pop(ctxshim_scope *scope) {
 ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
+    if (thread != NULL)
+        leaks_root(thread, HERE);
     if (thread != NULL)
         return opened(flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error),
                       &error);

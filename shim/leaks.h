@@ -24,6 +24,14 @@ struct leak {
 /* Notes it; the same kind at the same place is counted only. Inside the guard; not async-signal-safe. */
 void leaks_note(const struct leak *leak);
 
+/* Work began: `fresh` is its context, `what` says what it is. Notes it when another request's is current, or
+ * an unclosed scope of one: what the program does for the one may show up in the other (leaks_ingress.c).
+ * Inside the guard, before it is adopted. */
+struct thread;
+void leaks_ingress_slow(struct thread *thread, const struct context *fresh, const char *what);
+/* ctxshim_root is about to begin a request from here. */
+void leaks_root_slow(struct thread *thread, struct here here);
+
 /* Looks for contexts that are held though their request is over (leaks_survey.c); each is noted once. Inside
  * the guard. */
 void leaks_survey(void);
@@ -43,5 +51,14 @@ void leaks_answer(void);
 
 /* The region, or NULL. */
 extern struct record_header *leaks_region;
+
+static inline void leaks_ingress(struct thread *thread, const struct context *fresh, const char *what) {
+    if (__builtin_expect(leaks_region != NULL, 0))
+        leaks_ingress_slow(thread, fresh, what);
+}
+static inline void leaks_root(struct thread *thread, struct here here) {
+    if (__builtin_expect(leaks_region != NULL, 0))
+        leaks_root_slow(thread, here);
+}
 
 #endif

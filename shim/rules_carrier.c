@@ -4,6 +4,7 @@
  *     timer that is disarmed awaits nothing. One that repeats does not keep a request that has ended.
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
+#include "leaks.h"
 #include "options.h"
 #include "rules_own.h"
 
@@ -50,8 +51,11 @@ void rules_accept_end(int fd) {
     if (thread == NULL)
         return;
     struct open_file *file = file_open(fd, FILE_CONNECTION);
-    if (file != NULL)
-        cell_put(&file->root, cell_generation(&file->root), root_connection(thread));
+    if (file != NULL) {
+        struct context *root = root_connection(thread);
+        leaks_ingress(thread, root, "a new connection was accepted");
+        cell_put(&file->root, cell_generation(&file->root), root);
+    }
     thread_leave();
 }
 
