@@ -18,6 +18,7 @@
 #include "unwind.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ enum {
     MODULES_MOST = 256,
     STACKS_MOST = 1 << STACK_BITS,
     NAME_ROOM = 16,
-    OPERATIONS_ROOM = 1024
+    OPERATIONS_ROOM = 1024,
+    IMAGES_MOST = 100
 };
 
 struct record_header *leaks_region;
@@ -54,19 +56,31 @@ static uint64_t now(void) {
 /* --- the region -------------------------------------------------------------------------------------------
  */
 
+/* A process that executes another program has another record: "path.12", "path.12.2". */
+static void region_path(char *path, size_t size, unsigned image) {
+    struct text text = text_in(path, size);
+    text_put(&text, options.record_path);
+    text_put(&text, ".");
+    text_put_number(&text, (uint64_t)process_pid());
+    if (image > 1) {
+        text_put(&text, ".");
+        text_put_number(&text, image);
+    }
+    text_end(&text);
+}
+
 /* A file of its own for each process: `record_path` with the pid behind it. Nobody's file is written to
  * (O_EXCL), and no link is followed. */
 static void *region_map(void) {
     char path[OPTION_TEXT_ROOM + 24];
     if (options.record_path[0] == '\0')
         return kernel_map(RECORD_SIZE);
-    struct text text = text_in(path, sizeof path);
-    text_put(&text, options.record_path);
-    text_put(&text, ".");
-    text_put_number(&text, (uint64_t)process_pid());
-    text_end(&text);
-    long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
-                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+    long fd = -EEXIST;
+    for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
+        region_path(path, sizeof path, image);
+        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
+                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+    }
     if (fd < 0)
         return kernel_map(RECORD_SIZE);
     long memory = -1;

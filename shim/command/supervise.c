@@ -85,33 +85,40 @@ static void choose_output(const struct options *options, pid_t child) {
     dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
-/* The child's own record first, then those of the processes that it has forked. */
-static gint by_pid(gconstpointer one, gconstpointer other, gpointer child) {
-    const char *a = strrchr(*(char *const *)one, '.'), *b = strrchr(*(char *const *)other, '.');
-    int first = atoi(a + 1), second = atoi(b + 1), own = *(const pid_t *)child;
-    if ((first == own) != (second == own))
-        return first == own ? -1 : 1;
-    return first - second;
+/* A record's name ends in a pid; ".2" behind it is another program's that the process executed. */
+static int pid_of_record(const char *path, const char *prefix) {
+    return g_str_has_prefix(path, prefix) ? atoi(path + strlen(prefix)) : 0;
 }
 
-/* Paths of records of this run; those that were there before belong to others. */
+/* The child's own first, then those of the processes that it has forked. */
+static gint in_order(gconstpointer one, gconstpointer other, gpointer own) {
+    const char *a = *(char *const *)one, *b = *(char *const *)other;
+    bool first = g_str_has_prefix(a, own), second = g_str_has_prefix(b, own);
+    return first != second ? (first ? -1 : 1) : strcmp(a, b);
+}
+
+/* Paths of records of this run. In a directory of the user's, those of other processes may be of other runs. */
 static GPtrArray *records_list(const struct options *options, pid_t child) {
     GPtrArray *records = g_ptr_array_new_with_free_func(g_free);
     char *parent = g_path_get_dirname(options->record_path);
-    char *name = g_path_get_basename(options->record_path), *prefix = g_strconcat(name, ".", NULL);
+    char *prefix = g_strconcat(options->record_path, ".", NULL);
+    char *own = g_strdup_printf("%s%d", prefix, child);
     GDir *entries = g_dir_open(parent, 0, NULL);
     const char *entry;
-    guint64 pid;
-    while (entries != NULL && (entry = g_dir_read_name(entries)) != NULL)
-        if (g_str_has_prefix(entry, prefix) &&
-            g_ascii_string_to_unsigned(entry + strlen(prefix), 10, 1, G_MAXINT, &pid, NULL) &&
-            (directory != NULL || pid == (guint64)child))
-            g_ptr_array_add(records, g_build_filename(parent, entry, NULL));
+    while (entries != NULL && (entry = g_dir_read_name(entries)) != NULL) {
+        char *path = strchr(options->record_path, '/') != NULL ? g_build_filename(parent, entry, NULL)
+                                                               : g_strdup(entry);
+        int pid = pid_of_record(path, prefix);
+        if (pid > 0 && (directory != NULL || pid == child))
+            g_ptr_array_add(records, path);
+        else
+            g_free(path);
+    }
     if (entries != NULL)
         g_dir_close(entries);
-    g_ptr_array_sort_with_data(records, by_pid, &child);
+    g_ptr_array_sort_with_data(records, in_order, own);
+    g_free(own);
     g_free(prefix);
-    g_free(name);
     g_free(parent);
     return records;
 }
