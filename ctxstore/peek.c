@@ -91,7 +91,7 @@ static void text_put(struct text *text, const char *part, size_t length) {
 /* The rest of a name beside its node: its end, if it is too long. */
 static bool put_name(const struct memory *memory, const struct context_name *name, struct text *text) {
     size_t length;
-    if ((uintptr_t)name % _Alignof(struct context_name) != 0)
+    if (name == NULL || (uintptr_t)name % _Alignof(struct context_name) != 0)
         return false;
     const char *from = name->text;
     if (text->blank && text_room(text) > 0)

@@ -102,6 +102,7 @@ static bool add_pair(GString *additions, const char *key, const char *value, GEr
 static gboolean take_row(const char *option, const char *value, gpointer data, GError **error) {
     struct options *options = data;
     const struct row *row = row_of_option(option);
+    g_assert(row != NULL); /* the entries are made of the rows */
     if (row->type == ROW_FLAG)
         return add_pair(options->additions, row->key, row->preset ? "0" : "1", error);
     guint64 number;
