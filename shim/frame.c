@@ -268,9 +268,13 @@ void frame_doubt(struct thread *thread, enum evidence evidence) {
     if (current == NULL || frame == NULL || frame_explicit(thread))
         return;
     struct provenance provenance = frame->provenance;
+    bool touched = frame->touched;
+    uint8_t lines = frame->lines;
     frame_adopt(thread, not_for_sure(thread, context_retain(current)), evidence);
     provenance.evidence = evidence;
     frame->provenance = provenance;
+    frame->touched = touched;
+    frame->lines = lines;
 }
 
 void frame_end_all(struct thread *thread) {

@@ -10,8 +10,8 @@
  *     again for POLLED_AT_MOST, lest the others wait too long.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
- * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where its
- *     callback begins nobody sees, so a batch with one in it is queued, too. */
+ * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where
+ * its callback begins nobody sees, so a batch with one in it is queued, too. */
 #include "rules_own.h"
 #include "wait.h"
 
@@ -90,8 +90,8 @@ static struct context *connection_context(const struct sighting *sighting, uint3
     return request != NULL ? request : cell_copy(&file->root, sighting->generation);
 }
 
-/* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have been
- * served by then, or be served along with these. Consumes the reference and returns another. */
+/* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have
+ * been served by then, or be served along with these. Consumes the reference and returns another. */
 static struct context *not_proven(struct context *context, struct thread *thread) {
     struct context *doubtful =
         context != NULL ? context_ambiguous(context, NULL, 0, thread->flow.serial) : NULL;

@@ -199,7 +199,8 @@ CASE(E7, an_edge_triggered_eventfd_need_not_be_read) {
         ctxshim_pop(&other);
         REQUIRE(epoll_wait(epoll, &event, 1, 1000) == 1);
         char expected[8];
-        snprintf(expected, sizeof expected, "%s?", names[i]); /* others may have put something into its queue */
+        snprintf(expected, sizeof expected, "%s?",
+                 names[i]); /* others may have put something into its queue */
         EXPECT_STACK(expected);
     }
     EXPECT(epoll_wait(epoll, &event, 1, 1) == 0);
