@@ -27,9 +27,11 @@ static bool is_idle(const struct thread *thread) {
 
 /* --- coming back for more ------------------------------------------------------------------------ */
 
-/* Did this frame's work end with the answer, as in a thread that serves one connection after another? */
-static bool is_answered(const struct frame *frame) {
-    if (frame->wait.address != FRAME_OPEN_ENDED)
+/* Did this frame's work end with the answer, as in a thread that serves one connection after another? That of a
+ * loop has been left as well, for one further out. */
+static bool is_answered(const struct thread *thread, const struct frame *frame, struct here here) {
+    bool left = frame->comparable && here.address > frame->wait.address;
+    if (frame->wait.address != FRAME_OPEN_ENDED && !(left && thread_on_own_stack(thread, here.address)))
         return false;
     bool alive = frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation;
     if (!alive || file_kind(frame->file) != FILE_CONNECTION || !file_has(frame->file, FILE_OUTSTANDING))
@@ -41,9 +43,9 @@ static bool is_answered(const struct frame *frame) {
 }
 
 /* A consumer is back at the bottom of its loop: what it worked for is over. */
-static void comes_back(struct thread *thread) {
+static void comes_back(struct thread *thread, struct here here) {
     const struct frame *top = frame_top(thread);
-    if (thread->depth == 1 && (top->from_queue || is_answered(top)))
+    if (thread->depth == 1 && (top->from_queue || is_answered(thread, top, here)))
         frame_end(thread);
 }
 
@@ -70,14 +72,33 @@ static bool work_may_come(void) {
 
 /* --- going to sleep ------------------------------------------------------------------------------ */
 
-/* A thread without work waits: that may be a consumer, and what it waits for a queue. Whoever waits where it
- * waited before is back at the bottom of its loop, if its request was answered. */
+static bool same_place(struct here a, struct here b) {
+    return a.address == b.address && a.site == b.site;
+}
+
+static bool has_rested(const struct queue_part *part, struct here here) {
+    for (unsigned i = 0; i < QUEUE_RESTS; i++)
+        if (same_place(part->rests[i], here))
+            return true;
+    return false;
+}
+
+/* Whoever waits where it waited last, or where it had no work when it waited before, is back at the bottom of
+ * its loop, if its request was answered: whatever it waits for, since each worker of a pool may have a
+ * condition of its own. */
+static void waits_again(struct thread *thread, struct here here) {
+    struct queue_part *part = &thread->queue;
+    bool rested = has_rested(part, here);
+    if (rested || same_place(part->waited, here))
+        comes_back(thread, here);
+    part->waited = here;
+    if (!rested && is_idle(thread))
+        part->rests[part->next_rest++ % QUEUE_RESTS] = here;
+}
+
+/* A thread without work waits: that may be a consumer, and what it waits for a queue. */
 static void looks_idle(struct thread *thread, const void *mutex, const void *condition, struct here here) {
-    struct here *waited = &thread->queue.waited;
     uintptr_t depth;
-    if (waited->address == here.address && waited->site == here.site)
-        comes_back(thread);
-    *waited = here;
     if (is_idle(thread) && depth_of(thread, here, &depth) && work_may_come())
         queue_begin(mutex, condition, depth);
 }
@@ -96,7 +117,7 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
     case QUEUE_WAIT_CONSUMER:
         if (queue_has_spoken(queue))
             rules_thread_is_worker(thread);
-        comes_back(thread);
+        comes_back(thread, here);
         if (is_idle(thread))
             return queue;
         if (!thread->inherited)
@@ -171,6 +192,7 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     goes_on(thread);
     thread->queue.woke = NULL;
     rules_thread_waits(thread, here);
+    waits_again(thread, here);
     if (queue_of(mutex) == NULL)
         looks_idle(thread, mutex, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
@@ -304,7 +326,7 @@ void rules_taking_end(const struct taking *taking, bool succeeded) {
     struct thread *thread = taking->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    comes_back(thread);
+    comes_back(thread, taking->here);
     if (succeeded && is_idle(thread))
         hand_to(thread, taking);
     else
@@ -322,6 +344,7 @@ void rules_units_begin(const void *semaphore, int units, struct here here) {
         return;
     left_its_sleep(thread);
     rules_thread_waits(thread, here);
+    waits_again(thread, here);
     if (queue_of(semaphore) == NULL && units == 0)
         looks_idle(thread, semaphore, NULL, here);
     struct queue *queue = consumers_queue(thread, semaphore, NULL, here);

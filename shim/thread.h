@@ -63,8 +63,11 @@ struct frame {
 };
 
 /* F9, F10: what a thread is doing with which queue. */
+enum { QUEUE_RESTS = 4 };
 struct queue_part {
-    struct here waited;                        /* where it last waited for a queue that is not known yet */
+    struct here waited;                        /* where it waited last */
+    struct here rests[QUEUE_RESTS];            /* where it did so without work */
+    unsigned next_rest;
     struct queue *held, *asleep, *woke, *busy; /* NULL: none */
     uint32_t held_life, asleep_life, woke_life, busy_life;
     uint16_t held_depth;          /* of a recursive mutex */

@@ -406,6 +406,79 @@ CASE(E11, a_lock_is_no_queue) {
         pthread_join(threads[i], NULL);
 }
 
+/* --- a worker with a condition of its own ------------------------------------------------------------ */
+
+/* One worker of a pool whose workers each have a condition: it answers a request, or only looks. */
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t conditions[2], news[2];
+    int fds[2]; /* to serve; -1: to look; 0: nothing */
+    bool sleeps[2];
+} crew = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* For somebody who never comes, somewhere else than at the bottom of its loop. */
+__attribute__((noinline)) static void wait_elsewhere(int number) {
+    struct timespec soon;
+    clock_gettime(CLOCK_REALTIME, &soon);
+    pthread_mutex_lock(&crew.mutex);
+    pthread_cond_timedwait(&crew.news[number], &crew.mutex, &soon);
+    pthread_mutex_unlock(&crew.mutex);
+}
+
+static void *work_in_crew(void *argument) {
+    int number = argument != NULL;
+    for (;;) {
+        pthread_mutex_lock(&crew.mutex);
+        crew.sleeps[number] = true;
+        while (crew.fds[number] == 0)
+            pthread_cond_wait(&crew.conditions[number], &crew.mutex);
+        int fd = crew.fds[number];
+        crew.fds[number] = 0;
+        pthread_mutex_unlock(&crew.mutex);
+        if (fd > 0) {
+            hear(fd);
+            wait_elsewhere(number);
+            say_to(fd, "y");
+        } else {
+            EXPECT_STACK("");
+            wait_elsewhere(number);
+        }
+    }
+    return NULL;
+}
+
+/* Whichever sleeps gets it. */
+static void order(int number, int fd) {
+    for (bool given = false; !given;) {
+        pthread_mutex_lock(&crew.mutex);
+        if (crew.sleeps[number] && crew.fds[number] == 0) {
+            crew.sleeps[number] = false;
+            crew.fds[number] = fd;
+            pthread_cond_signal(&crew.conditions[number]);
+            given = true;
+        }
+        pthread_mutex_unlock(&crew.mutex);
+        usleep(100);
+    }
+}
+
+CASE(F1, a_worker_with_a_condition_of_its_own_keeps_nobody) {
+    pthread_t threads[2];
+    int listener = listen_somewhere();
+    char answer[8];
+    for (int i = 0; i < 2; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, work_in_crew, i ? &crew : NULL) == 0);
+    for (int i = 0; i < 12; i++) {
+        int client = raw_connect(listener), server = accept(listener, NULL, NULL);
+        order(i % 2, server);
+        raw_write(client, "x");
+        REQUIRE(raw_read(client, answer, sizeof answer) > 0);
+        raw_close(client);
+        order(i % 2, -1);
+        order(i % 2, -1);
+    }
+}
+
 /* --- the host ------------------------------------------------------------------------------------- */
 
 static int cleaned;
