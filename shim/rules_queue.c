@@ -76,6 +76,11 @@ static bool same_place(struct here a, struct here b) {
     return a.address == b.address && a.site == b.site;
 }
 
+/* What a queue or a bell has handed over ends there. */
+static bool is_handed(struct thread *thread) {
+    return thread->depth > 0 && frame_top(thread)->from_queue;
+}
+
 static bool has_rested(const struct queue_part *part, struct here here) {
     for (unsigned i = 0; i < QUEUE_RESTS; i++)
         if (same_place(part->rests[i], here))
@@ -89,7 +94,7 @@ static bool has_rested(const struct queue_part *part, struct here here) {
 static void waits_again(struct thread *thread, struct here here) {
     struct queue_part *part = &thread->queue;
     bool rested = has_rested(part, here);
-    if (rested || same_place(part->waited, here))
+    if ((rested || same_place(part->waited, here)) && !is_handed(thread))
         comes_back(thread, here);
     part->waited = here;
     if (!rested && is_idle(thread))
@@ -183,6 +188,86 @@ static bool wait_matters(const void *address) {
     return has_work || queue_may_watch(address) || work_may_come();
 }
 
+/* What the queue says, marked as what it is; consumes the reference. */
+static struct context *marked(struct thread *thread, const struct queue_handoff *handoff) {
+    struct context *context = handoff->context;
+    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
+        return context;
+    struct context *node = handoff->sure ? context_inferred(context, thread->flow.serial)
+                                         : context_ambiguous(context, NULL, 0, thread->flow.serial);
+    context_release(context);
+    if (node != NULL)
+        context_tag(node, handoff->tag.queue, handoff->tag.life);
+    return node;
+}
+
+/* It lasts until the thread comes back, however shallow the places are from which it works: so the frame lies
+ * at the very top of the stack. */
+static void hand_to(struct thread *thread, const struct taking *taking) {
+    struct context *context = marked(thread, &taking->handoff);
+    struct here top = {thread->stack_high - 1, taking->here.site};
+    struct frame *frame = context != NULL ? frame_open(thread, top) : NULL;
+    if (frame == NULL) {
+        context_release(context);
+        return;
+    }
+    frame->from_queue = true;
+    frame->tentative = true;
+    frame_adopt(thread, context, EVIDENCE_QUEUE);
+}
+
+/* --- conditions of one worker each ----------------------------------------------------------------- */
+
+static void comes_back_to_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
+    struct bell *bell = bell_of(condition);
+    if (bell == NULL || !bell_hangs(bell, mutex, here))
+        return;
+    thread->queue.handed = (struct bell_handoff){0};
+    comes_back(thread, here);
+}
+
+/* Whoever has work waits for a result; whoever has none, for some. */
+static void sleeps_at_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
+    struct bell *bell = bell_of(condition);
+    const struct context *root = context_root_of(thread->flow.current);
+    if (is_idle(thread) && work_may_come())
+        bell_sleeps(mutex, condition, here, thread->flow.serial);
+    else if (bell != NULL && bell_hangs(bell, mutex, here))
+        bell_is_none(bell);
+    else if (root != NULL && bells_may_ring())
+        bell_asks(condition, atomic_load_explicit(&root->serial, memory_order_relaxed));
+}
+
+static void wakes_at_bell(struct thread *thread, const void *condition, struct here here) {
+    struct bell *bell = bell_of(condition);
+    if (bell == NULL) {
+        if (bells_may_ring() && thread->flow.current != NULL)
+            bell_asks(condition, 0);
+        return;
+    }
+    struct bell_handoff handoff = bell_wakes(bell, thread->flow.serial);
+    if (handoff.work != 0)
+        thread->queue.handed = (struct bell_handoff){NULL, handoff.work, handoff.kind};
+    struct taking taking = {.thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
+    if (is_idle(thread))
+        hand_to(thread, &taking);
+    else
+        context_release(handoff.context);
+}
+
+/* It may be a bell; or what somebody waits for who works for the same request. */
+static void rings(struct thread *thread, const void *condition) {
+    struct bell_handoff *handed = &thread->queue.handed;
+    struct bell *bell = bell_of(condition);
+    if (bell != NULL)
+        bell_rings(bell, flow_handed_on(&thread->flow), handed->kind);
+    uint64_t asked = bell == NULL && handed->work != 0 ? bell_asked(condition) : 0;
+    if (asked == 0)
+        return;
+    bell_judge(handed->kind, asked == handed->work, false);
+    handed->work = 0;
+}
+
 void rules_sleep_begin(const void *condition, const void *mutex, struct here here) {
     frame_settle(here);
     struct thread *thread = wait_matters(mutex) ? thread_enter() : NULL;
@@ -192,23 +277,27 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     goes_on(thread);
     thread->queue.woke = NULL;
     rules_thread_waits(thread, here);
+    comes_back_to_bell(thread, condition, mutex, here);
     waits_again(thread, here);
     if (queue_of(mutex) == NULL)
         looks_idle(thread, mutex, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
     if (queue != NULL)
         falls_asleep(thread, queue, true);
+    if (queue == NULL || !queue_has_spoken(queue))
+        sleeps_at_bell(thread, condition, mutex, here);
     thread_leave();
 }
 
 /* Whoever slept before there was a queue is looked at anew. */
 void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, struct here here) {
-    if (!queue_may_watch(mutex))
+    if (!queue_may_watch(mutex) && !bells_may_ring())
         return;
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
     left_its_sleep(thread);
+    wakes_at_bell(thread, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
     struct queue *held = queue_of(mutex);
     if (held != NULL && !holds(thread, held))
@@ -221,11 +310,16 @@ void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, s
 
 void rules_signal(const void *condition) {
     struct queue *queue = queue_of(condition);
-    struct thread *thread = queue != NULL ? thread_enter() : NULL;
+    bool bells = bells_may_ring();
+    struct thread *thread = queue != NULL || bells ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     struct queue_part *part = &thread->queue;
-    if (holds(thread, queue)) {
+    if (bells)
+        rings(thread, condition);
+    if (queue == NULL) {
+        /* no queue's */
+    } else if (holds(thread, queue)) {
         part->signalled = true;
     } else if (part->pending.queue == queue) {
         queue_confirm(&part->pending);
@@ -293,34 +387,6 @@ struct taking rules_unlock_begin(const void *mutex, struct here here) {
 }
 
 /* --- a hand-off becomes current ------------------------------------------------------------------ */
-
-/* What the queue says, marked as what it is; consumes the reference. */
-static struct context *marked(struct thread *thread, const struct queue_handoff *handoff) {
-    struct context *context = handoff->context;
-    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
-        return context;
-    struct context *node = handoff->sure ? context_inferred(context, thread->flow.serial)
-                                         : context_ambiguous(context, NULL, 0, thread->flow.serial);
-    context_release(context);
-    if (node != NULL)
-        context_tag(node, handoff->tag.queue, handoff->tag.life);
-    return node;
-}
-
-/* It lasts until the thread comes back, however shallow the places are from which it works: so the frame lies
- * at the very top of the stack. */
-static void hand_to(struct thread *thread, const struct taking *taking) {
-    struct context *context = marked(thread, &taking->handoff);
-    struct here top = {thread->stack_high - 1, taking->here.site};
-    struct frame *frame = context != NULL ? frame_open(thread, top) : NULL;
-    if (frame == NULL) {
-        context_release(context);
-        return;
-    }
-    frame->from_queue = true;
-    frame->tentative = true;
-    frame_adopt(thread, context, EVIDENCE_QUEUE);
-}
 
 void rules_taking_end(const struct taking *taking, bool succeeded) {
     struct thread *thread = taking->thread != NULL ? thread_enter() : NULL;
@@ -402,18 +468,33 @@ void rules_post_end(const struct queue_pending *post, bool succeeded) {
 }
 
 void rules_queue_memory(const void *address) {
-    if (queue_of(address) == NULL || process_is_borrowed() || thread_enter() == NULL)
+    bool known = queue_of(address) != NULL || bell_of(address) != NULL;
+    if (!known || process_is_borrowed() || thread_enter() == NULL)
         return;
     queue_forget(address);
+    bell_forget(address);
     thread_leave();
 }
 
 /* --- evidence ------------------------------------------------------------------------------------ */
 
+/* A connection stands for its requests, as far as it was known what they would be. */
+static void judge_bell(struct bell_handoff *handed, const struct context *request) {
+    if (request == NULL || context_certainty(request) == CONTEXT_IS_AMBIGUOUS)
+        return;
+    bool agrees = false;
+    for (const struct context *node = request; node != NULL && !agrees; node = node->parent)
+        agrees = context_is(node, handed->work);
+    bell_judge(handed->kind, agrees, true);
+    handed->work = 0;
+}
+
 /* A hand-off is judged once, by what is touched first. A request agrees with its connection, and the other
  * way round. */
 bool rules_queue_evidence(struct thread *thread, const struct context *request) {
     const struct frame *top = frame_top(thread);
+    if (thread->queue.handed.work != 0)
+        judge_bell(&thread->queue.handed, request);
     if (top == NULL || !top->from_queue || request == NULL || request->kind == CONTEXT_AMBIGUOUS)
         return false;
     struct context *node = thread->flow.current != NULL ? context_tagged(thread->flow.current) : NULL;

@@ -8,6 +8,7 @@
 #define SHIM_THREAD_H
 
 #include "../ctxstore/flow.h"
+#include "bell.h"
 #include "process.h"
 #include "provenance.h"
 #include "queue.h"
@@ -74,6 +75,7 @@ struct queue_part {
     bool signalled;               /* since it holds the mutex, it signalled the condition */
     bool timed_out;               /* nobody woke it up */
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
+    struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
