@@ -19,6 +19,8 @@ struct kind {
     _Atomic(const void *) mutex; /* NULL: free */
     _Atomic unsigned bells, agreed, strikes;
     _Atomic bool dropped;
+    _Atomic(const void *) exit; /* where sections end in which work is taken, asleep before or not, */
+    _Atomic uintptr_t depth;    /* and how deep on the stack */
 };
 
 /* Two words that change one by one: a reader may see one waiter's condition with another's request, once. */
@@ -51,6 +53,31 @@ struct bell *bell_of(const void *condition) {
     return NULL;
 }
 
+uint8_t bell_kind_of(const void *mutex) {
+    for (unsigned i = 0; i < KINDS; i++)
+        if (atomic_load_explicit(&kinds[i].mutex, memory_order_relaxed) == mutex)
+            return (uint8_t)(i + 1);
+    return 0;
+}
+
+uint64_t bell_filter(void) {
+    uint64_t filter = 0;
+    for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++)
+        if (atomic_load_explicit(&kind->bells, memory_order_relaxed) > 1)
+            filter |= UINT64_C(1) << queue_hash(atomic_load_explicit(&kind->mutex, memory_order_relaxed));
+    return filter;
+}
+
+void bell_exit_learn(uint8_t kind, struct queue_place place) {
+    atomic_store_explicit(&kinds[kind - 1].depth, place.depth, memory_order_relaxed);
+    atomic_store_explicit(&kinds[kind - 1].exit, place.site, memory_order_relaxed);
+}
+
+bool bell_is_exit(uint8_t kind, struct queue_place place) {
+    return atomic_load_explicit(&kinds[kind - 1].exit, memory_order_relaxed) == place.site &&
+           atomic_load_explicit(&kinds[kind - 1].depth, memory_order_relaxed) == place.depth;
+}
+
 /* --- making them: with the table locked ----------------------------------------------------------- */
 
 /* 0: no room. */
@@ -79,9 +106,11 @@ static void bell_hang(const void *mutex, const void *condition, struct here here
     bell->asleep = bell->none = bell->twice = false;
     bell->given = NULL;
     lock_give(&bell->lock);
-    atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
+    unsigned before = atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
     atomic_store_explicit(&bell->condition, condition, memory_order_release);
     atomic_store_explicit(&bells_any, true, memory_order_relaxed);
+    if (before == 1)
+        queue_filter_renew();
 }
 
 void bell_forget(const void *condition) {

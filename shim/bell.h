@@ -18,8 +18,7 @@
 #ifndef SHIM_BELL_H
 #define SHIM_BELL_H
 
-#include "../ctxstore/context.h"
-#include "../ctxstore/lock.h"
+#include "queue.h"
 
 struct bell;
 
@@ -54,6 +53,14 @@ void bell_rings(struct bell *bell, struct context *context, uint8_t own);
 void bell_asks(const void *condition, uint64_t work);
 /* The request in which somebody waits for this; 0: not known. */
 uint64_t bell_asked(const void *condition);
+
+/* Work is taken in sections under the kind's mutex that end at one place, also without waiting for it: there
+ * what was taken before is over. 0: none is under this mutex. */
+uint8_t bell_kind_of(const void *mutex);
+void bell_exit_learn(uint8_t kind, struct queue_place place);
+bool bell_is_exit(uint8_t kind, struct queue_place place);
+/* The bits of these mutexes in the queues' filter. */
+uint64_t bell_filter(void);
 
 void bell_judge(uint8_t kind, bool agrees, bool touched);
 void bell_forget(const void *condition);

@@ -223,6 +223,7 @@ static void comes_back_to_bell(struct thread *thread, const void *condition, con
     if (bell == NULL || !bell_hangs(bell, mutex, here))
         return;
     thread->queue.handed = (struct bell_handoff){0};
+    thread->queue.rung = false;
     comes_back(thread, here);
 }
 
@@ -249,10 +250,31 @@ static void wakes_at_bell(struct thread *thread, const void *condition, struct h
     if (handoff.work != 0)
         thread->queue.handed = (struct bell_handoff){NULL, handoff.work, handoff.kind};
     struct taking taking = {.thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
-    if (is_idle(thread))
-        hand_to(thread, &taking);
-    else
+    thread->queue.rung = true;
+    if (!is_idle(thread)) {
         context_release(handoff.context);
+        return;
+    }
+    hand_to(thread, &taking);
+    if (thread->depth > 0)
+        frame_top(thread)->from_bell = true;
+}
+
+/* A section under bells' mutex ends: a worker has taken what it was woken up for, or something else, without
+ * having waited. */
+static void takes_at_bell(struct thread *thread, const void *mutex, struct here here) {
+    struct queue_place place = {here.site, 0};
+    uint8_t kind = bell_kind_of(mutex);
+    if (kind == 0 || !depth_of(thread, here, &place.depth))
+        return;
+    bool rung = thread->queue.rung;
+    thread->queue.rung = false;
+    if (rung) {
+        bell_exit_learn(kind, place);
+    } else if (bell_is_exit(kind, place)) {
+        thread->queue.handed = (struct bell_handoff){0};
+        comes_back(thread, here);
+    }
 }
 
 /* It may be a bell; or what somebody waits for who works for the same request. */
@@ -363,11 +385,17 @@ struct taking rules_unlock_begin(const void *mutex, struct here here) {
     struct taking taking = {0};
     frame_settle(here);
     struct queue *queue = queue_of(mutex);
-    if (queue == NULL)
-        return taking;
-    struct thread *thread = thread_enter();
+    bool bells = bells_may_ring();
+    struct thread *thread = queue != NULL || bells ? thread_enter() : NULL;
     if (thread == NULL) {
-        queue_missed(queue);
+        if (queue != NULL)
+            queue_missed(queue);
+        return taking;
+    }
+    if (bells)
+        takes_at_bell(thread, mutex, here);
+    if (queue == NULL) {
+        thread_leave();
         return taking;
     }
     struct queue_part *part = &thread->queue;
@@ -392,7 +420,8 @@ void rules_taking_end(const struct taking *taking, bool succeeded) {
     struct thread *thread = taking->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    comes_back(thread, taking->here);
+    if (thread->depth == 0 || !frame_top(thread)->from_bell)
+        comes_back(thread, taking->here);
     if (succeeded && is_idle(thread))
         hand_to(thread, taking);
     else

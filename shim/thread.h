@@ -61,6 +61,7 @@ struct frame {
     uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;        /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
@@ -76,6 +77,7 @@ struct queue_part {
     bool timed_out;               /* nobody woke it up */
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
     struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
+    bool rung;                    /* it has woken up, and its section has not ended yet */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
