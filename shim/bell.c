@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { BELLS = 1024, WINDOW = 8, KINDS = 16, ASKED = 256, AGREED = 16, STRIKES = 4 };
+enum { BELLS = 1024, WINDOW = 8, KINDS = 32, ASKED = 256, AGREED = 16, STRIKES = 4 };
 
 struct bell {
     _Atomic(const void *) condition; /* NULL: free */
@@ -17,10 +17,11 @@ struct bell {
 
 struct kind {
     _Atomic(const void *) mutex; /* NULL: free */
+    struct queue_place wait;     /* constant */
     _Atomic unsigned bells, agreed, strikes;
     _Atomic bool dropped;
     _Atomic(const void *) exit; /* where sections end in which work is taken, asleep before or not, */
-    _Atomic uintptr_t depth;    /* and how deep on the stack */
+    _Atomic uintptr_t exit_depth; /* and how deep on the stack */
 };
 
 /* Two words that change one by one: a reader may see one waiter's condition with another's request, once. */
@@ -53,13 +54,6 @@ struct bell *bell_of(const void *condition) {
     return NULL;
 }
 
-uint8_t bell_kind_of(const void *mutex) {
-    for (unsigned i = 0; i < KINDS; i++)
-        if (atomic_load_explicit(&kinds[i].mutex, memory_order_relaxed) == mutex)
-            return (uint8_t)(i + 1);
-    return 0;
-}
-
 uint64_t bell_filter(void) {
     uint64_t filter = 0;
     for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++)
@@ -69,39 +63,50 @@ uint64_t bell_filter(void) {
 }
 
 void bell_exit_learn(uint8_t kind, struct queue_place place) {
-    atomic_store_explicit(&kinds[kind - 1].depth, place.depth, memory_order_relaxed);
+    atomic_store_explicit(&kinds[kind - 1].exit_depth, place.depth, memory_order_relaxed);
     atomic_store_explicit(&kinds[kind - 1].exit, place.site, memory_order_relaxed);
 }
 
-bool bell_is_exit(uint8_t kind, struct queue_place place) {
-    return atomic_load_explicit(&kinds[kind - 1].exit, memory_order_relaxed) == place.site &&
-           atomic_load_explicit(&kinds[kind - 1].depth, memory_order_relaxed) == place.depth;
+bool bell_is_exit(const void *mutex, struct queue_place place) {
+    for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++) {
+        const void *known = atomic_load_explicit(&kind->mutex, memory_order_relaxed);
+        if (known == NULL)
+            return false;
+        if (known == mutex && atomic_load_explicit(&kind->exit, memory_order_relaxed) == place.site &&
+            atomic_load_explicit(&kind->exit_depth, memory_order_relaxed) == place.depth)
+            return true;
+    }
+    return false;
 }
 
 /* --- making them: with the table locked ----------------------------------------------------------- */
 
 /* 0: no room. */
-static uint8_t kind_of(const void *mutex) {
+static uint8_t kind_of(const void *mutex, struct queue_place wait) {
     for (unsigned i = 0; i < KINDS; i++) {
-        const void *known = atomic_load_explicit(&kinds[i].mutex, memory_order_relaxed);
-        if (known == NULL)
-            atomic_store_explicit(&kinds[i].mutex, mutex, memory_order_relaxed);
-        if (known == NULL || known == mutex)
+        struct kind *kind = &kinds[i];
+        const void *known = atomic_load_explicit(&kind->mutex, memory_order_relaxed);
+        if (known == NULL) {
+            kind->wait = wait;
+            atomic_store_explicit(&kind->mutex, mutex, memory_order_release);
+            return (uint8_t)(i + 1);
+        }
+        if (known == mutex && kind->wait.site == wait.site && kind->wait.depth == wait.depth)
             return (uint8_t)(i + 1);
     }
     return 0;
 }
 
-static void bell_hang(const void *mutex, const void *condition, struct here here, uint64_t flow) {
+static void bell_hang(const void *mutex, const void *condition, const struct bell_place *place) {
     struct bell *window = window_of(condition), *bell = window;
     while (bell < window + WINDOW && atomic_load_explicit(&bell->condition, memory_order_relaxed) != NULL)
         bell++;
-    uint8_t kind = bell < window + WINDOW ? kind_of(mutex) : 0;
+    uint8_t kind = bell < window + WINDOW ? kind_of(mutex, (struct queue_place){place->here.site, place->depth}) : 0;
     if (kind == 0)
         return;
     lock_take(&bell->lock);
-    bell->waiter = flow;
-    bell->here = here;
+    bell->waiter = place->flow;
+    bell->here = place->here;
     bell->kind = kind;
     bell->asleep = bell->none = bell->twice = false;
     bell->given = NULL;
@@ -144,30 +149,52 @@ static bool is_place(const struct bell *bell, const void *mutex, struct here her
            bell->here.address == here.address && bell->here.site == here.site;
 }
 
-bool bell_hangs(struct bell *bell, const void *mutex, struct here here) {
+bool bell_hangs(struct bell *bell, const void *mutex, struct here here, uint64_t flow) {
     lock_take(&bell->lock);
-    bool hangs = !bell->none && is_place(bell, mutex, here);
+    bool further_out = bell->waiter == flow && here.address > bell->here.address;
+    bool hangs = !bell->none && (further_out || is_place(bell, mutex, here));
     lock_give(&bell->lock);
     return hangs;
 }
 
-void bell_sleeps(const void *mutex, const void *condition, struct here here, uint64_t flow) {
+/* A worker may have waited for something else, further in, before it ever came to the bottom of its loop. With
+ * the bell and the table locked. */
+static void hang_anew(struct bell *bell, const void *mutex, const struct bell_place *place) {
+    uint8_t kind = kind_of(mutex, (struct queue_place){place->here.site, place->depth});
+    if (kind == 0)
+        return;
+    atomic_fetch_sub_explicit(&kinds[bell->kind - 1].bells, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
+    bell->kind = kind;
+    bell->here = place->here;
+}
+
+void bell_sleeps(const void *mutex, const void *condition, const struct bell_place *place) {
     struct bell *bell = bell_of(condition);
     if (bell == NULL) {
         lock_take(&table_lock);
-        bell_hang(mutex, condition, here, flow);
+        bell_hang(mutex, condition, place);
         lock_give(&table_lock);
         bell = bell_of(condition);
     }
     if (bell == NULL)
         return;
+    bool further_out = bell_hangs(bell, NULL, place->here, place->flow);
+    if (further_out)
+        lock_take(&table_lock);
     lock_take(&bell->lock);
     struct context *given = bell->given;
     bell->given = NULL;
-    bell->none |= bell->waiter != flow;
-    bell->asleep = !bell->none && is_place(bell, mutex, here);
+    bell->none |= bell->waiter != place->flow;
+    if (further_out)
+        hang_anew(bell, mutex, place);
+    bell->asleep = !bell->none && is_place(bell, mutex, place->here);
     bell->twice = false;
     lock_give(&bell->lock);
+    if (further_out) {
+        lock_give(&table_lock);
+        queue_filter_renew();
+    }
     context_release(given);
 }
 
@@ -192,8 +219,9 @@ static bool is_believed(const struct kind *kind) {
 
 struct bell_handoff bell_wakes(struct bell *bell, uint64_t flow) {
     lock_take(&bell->lock);
-    struct bell_handoff handoff = {.kind = bell->kind};
+    struct bell_handoff handoff = {0};
     if (bell->waiter == flow && bell->asleep) {
+        handoff.kind = bell->kind;
         handoff.context = bell->given;
         bell->given = NULL;
         bell->asleep = false;

@@ -2,8 +2,8 @@
  * picks an idle worker, leaves it there, and signals that worker's condition, its *bell*. Who rang hands on what
  * it has current; there is no order to be known. No thread is known here.
  *
- * A bell is a condition for which one thread waits, without work, always at one place. Bells under one mutex are
- * of one *kind*, and there is a kind only from the second bell on. The look alone proves nothing (E11: a fair
+ * A bell is a condition for which one thread waits, without work, always at one place. Bells under one mutex whose
+ * threads are the same, by where they wait, are of one *kind*, and there is a kind only from the second bell on. The look alone proves nothing (E11: a fair
  * lock wakes its waiters so too), so a kind is silent until AGREED hand-offs agreed with better evidence:
  *   - the worker touches a connection of the request that it was handed;
  *   - it signals somebody who waits *in* that request, for the result.
@@ -37,10 +37,15 @@ static inline bool bells_may_ring(void) {
 
 /* The bell of this condition, or NULL: any thread, without a lock. */
 struct bell *bell_of(const void *condition);
-/* Is this where its worker waits? */
-bool bell_hangs(struct bell *bell, const void *mutex, struct here here);
+/* Is this where its worker waits, or further out? */
+bool bell_hangs(struct bell *bell, const void *mutex, struct here here, uint64_t flow);
 /* A flow without work is about to wait: that may be its bell. */
-void bell_sleeps(const void *mutex, const void *condition, struct here here, uint64_t flow);
+struct bell_place {
+    struct here here;
+    uintptr_t depth; /* below the top of the thread's stack */
+    uint64_t flow;   /* the serial of the waiter's */
+};
+void bell_sleeps(const void *mutex, const void *condition, const struct bell_place *place);
 /* A flow with work waits there: it is none. */
 void bell_is_none(struct bell *bell);
 /* It has woken up. */
@@ -55,10 +60,9 @@ void bell_asks(const void *condition, uint64_t work);
 uint64_t bell_asked(const void *condition);
 
 /* Work is taken in sections under the kind's mutex that end at one place, also without waiting for it: there
- * what was taken before is over. 0: none is under this mutex. */
-uint8_t bell_kind_of(const void *mutex);
+ * what was taken before is over. */
 void bell_exit_learn(uint8_t kind, struct queue_place place);
-bool bell_is_exit(uint8_t kind, struct queue_place place);
+bool bell_is_exit(const void *mutex, struct queue_place place);
 /* The bits of these mutexes in the queues' filter. */
 uint64_t bell_filter(void);
 

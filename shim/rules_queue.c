@@ -220,10 +220,10 @@ static void hand_to(struct thread *thread, const struct taking *taking) {
 
 static void comes_back_to_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
     struct bell *bell = bell_of(condition);
-    if (bell == NULL || !bell_hangs(bell, mutex, here))
+    if (bell == NULL || !bell_hangs(bell, mutex, here, thread->flow.serial))
         return;
     thread->queue.handed = (struct bell_handoff){0};
-    thread->queue.rung = false;
+    thread->queue.rung = 0;
     comes_back(thread, here);
 }
 
@@ -231,9 +231,10 @@ static void comes_back_to_bell(struct thread *thread, const void *condition, con
 static void sleeps_at_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
     struct bell *bell = bell_of(condition);
     const struct context *root = context_root_of(thread->flow.current);
-    if (is_idle(thread) && work_may_come())
-        bell_sleeps(mutex, condition, here, thread->flow.serial);
-    else if (bell != NULL && bell_hangs(bell, mutex, here))
+    struct bell_place place = {here, 0, thread->flow.serial};
+    if (is_idle(thread) && work_may_come() && depth_of(thread, here, &place.depth))
+        bell_sleeps(mutex, condition, &place);
+    else if (bell != NULL && bell_hangs(bell, mutex, here, thread->flow.serial))
         bell_is_none(bell);
     else if (root != NULL && bells_may_ring())
         bell_asks(condition, atomic_load_explicit(&root->serial, memory_order_relaxed));
@@ -250,7 +251,7 @@ static void wakes_at_bell(struct thread *thread, const void *condition, struct h
     if (handoff.work != 0)
         thread->queue.handed = (struct bell_handoff){NULL, handoff.work, handoff.kind};
     struct taking taking = {.thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
-    thread->queue.rung = true;
+    thread->queue.rung = handoff.kind;
     if (!is_idle(thread)) {
         context_release(handoff.context);
         return;
@@ -264,14 +265,14 @@ static void wakes_at_bell(struct thread *thread, const void *condition, struct h
  * having waited. */
 static void takes_at_bell(struct thread *thread, const void *mutex, struct here here) {
     struct queue_place place = {here.site, 0};
-    uint8_t kind = bell_kind_of(mutex);
-    if (kind == 0 || !depth_of(thread, here, &place.depth))
+    if (!depth_of(thread, here, &place.depth))
         return;
-    bool rung = thread->queue.rung;
-    thread->queue.rung = false;
-    if (rung) {
-        bell_exit_learn(kind, place);
-    } else if (bell_is_exit(kind, place)) {
+    uint8_t rung = thread->queue.rung;
+    thread->queue.rung = 0;
+    if (rung != 0) {
+        bell_exit_learn(rung, place);
+    } else if (bell_is_exit(mutex, place)) {
+        rules_thread_is_worker(thread);
         thread->queue.handed = (struct bell_handoff){0};
         comes_back(thread, here);
     }
@@ -372,6 +373,8 @@ static struct taking section_ends(struct thread *thread, struct queue *queue, st
     bool woke = part->woke == queue && part->woke_life == life;
     if (known && (woke || queue_is_exit(queue, life, place))) {
         taking = (struct taking){.thread = thread, .here = here};
+        if (queue_has_spoken(queue))
+            rules_thread_is_worker(thread);
         works(thread, queue, life);
         taking.handoff = queue_take(queue, life, place, woke && part->timed_out, thread->flow.serial);
     } else {

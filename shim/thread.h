@@ -77,7 +77,7 @@ struct queue_part {
     bool timed_out;               /* nobody woke it up */
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
     struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
-    bool rung;                    /* it has woken up, and its section has not ended yet */
+    uint8_t rung;                 /* by which kind it was woken up, until its section ends */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
