@@ -62,6 +62,10 @@ uint64_t bell_filter(void) {
     return filter;
 }
 
+bool bell_is_under(uint8_t kind, const void *mutex) {
+    return atomic_load_explicit(&kinds[kind - 1].mutex, memory_order_relaxed) == mutex;
+}
+
 void bell_exit_learn(uint8_t kind, struct queue_place place) {
     atomic_store_explicit(&kinds[kind - 1].exit_depth, place.depth, memory_order_relaxed);
     atomic_store_explicit(&kinds[kind - 1].exit, place.site, memory_order_relaxed);

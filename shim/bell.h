@@ -61,6 +61,7 @@ uint64_t bell_asked(const void *condition);
 
 /* Work is taken in sections under the kind's mutex that end at one place, also without waiting for it: there
  * what was taken before is over. */
+bool bell_is_under(uint8_t kind, const void *mutex);
 void bell_exit_learn(uint8_t kind, struct queue_place place);
 bool bell_is_exit(const void *mutex, struct queue_place place);
 /* The bits of these mutexes in the queues' filter. */

@@ -268,9 +268,9 @@ static void takes_at_bell(struct thread *thread, const void *mutex, struct here 
     if (!depth_of(thread, here, &place.depth))
         return;
     uint8_t rung = thread->queue.rung;
-    thread->queue.rung = 0;
-    if (rung != 0) {
+    if (rung != 0 && bell_is_under(rung, mutex)) {
         bell_exit_learn(rung, place);
+        thread->queue.rung = 0;
     } else if (bell_is_exit(mutex, place)) {
         rules_thread_is_worker(thread);
         thread->queue.handed = (struct bell_handoff){0};
@@ -320,7 +320,6 @@ void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, s
     if (thread == NULL)
         return;
     left_its_sleep(thread);
-    wakes_at_bell(thread, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
     struct queue *held = queue_of(mutex);
     if (held != NULL && !holds(thread, held))
@@ -328,6 +327,7 @@ void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, s
     thread->queue.woke = queue;
     thread->queue.woke_life = queue != NULL ? queue_generation(queue) : 0;
     thread->queue.timed_out = timed_out;
+    wakes_at_bell(thread, condition, here);
     thread_leave();
 }
 
