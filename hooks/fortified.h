@@ -15,6 +15,8 @@
 int __sigaction(int number, const struct sigaction *restrict action, struct sigaction *restrict before);
 sighandler_t bsd_signal(int number, sighandler_t handler);
 
+int __libc_start_main(int (*program)(int, char **, char **), int argc, char **argv, void (*begin)(void),
+                      void (*end)(void), void (*loader_end)(void), void *stack_end);
 ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room);
 ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags, __SOCKADDR_ARG address,

@@ -40,11 +40,6 @@ void shim_start(char *const *environment, const char *library) {
     thread_begin_main();
     if (trusted && options.environment)
         environment_start(environment, library);
-    if (options.stacks > 0 && !unwind_start((unsigned)options.stacks))
-        say((const char *[]){
-            "ctxshim: stacks: libunwind.so.8 is not installed (Debian: libunwind8); places alone are "
-            "kept\n",
-            NULL});
     if (options.leaks && !leaks_start())
         say((const char *[]){"ctxshim: leaks: no memory for what is found; nothing is looked for\n", NULL});
     if (options.help) {
@@ -57,4 +52,11 @@ void shim_start(char *const *environment, const char *library) {
         watch_report = report_watch;
         say((const char *[]){"ctxshim: ready\n", NULL});
     }
+}
+
+void shim_begins_main(void) {
+    if (options.stacks > 0 && process_started() && !unwind_start((unsigned)options.stacks))
+        say((const char *[]){
+            "ctxshim: stacks: libunwind.so.8 cannot be used (Debian: libunwind8); places alone are kept\n",
+            NULL});
 }

@@ -6,4 +6,7 @@
  * The real functions are bound by then. `library` is the path that the shim was loaded by. */
 void shim_start(char *const *environment, const char *library);
 
+/* main is about to begin: what had to wait until libraries may be loaded. */
+void shim_begins_main(void);
+
 #endif
