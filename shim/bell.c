@@ -45,8 +45,6 @@ static struct bell *window_of(const void *condition) {
 }
 
 struct bell *bell_of(const void *condition) {
-    if (!bells_may_ring())
-        return NULL;
     struct bell *window = window_of(condition);
     for (struct bell *bell = window; bell < window + WINDOW; bell++)
         if (atomic_load_explicit(&bell->condition, memory_order_acquire) == condition)
@@ -101,6 +99,13 @@ static uint8_t kind_of(const void *mutex, struct queue_place wait) {
     return 0;
 }
 
+/* Perhaps: it has a second bell. */
+static void kind_begins(void) {
+    queue_filter_renew();
+    if (bell_filter() != 0)
+        atomic_store_explicit(&bells_any, true, memory_order_relaxed);
+}
+
 static void bell_hang(const void *mutex, const void *condition, const struct bell_place *place) {
     struct bell *window = window_of(condition), *bell = window;
     while (bell < window + WINDOW && atomic_load_explicit(&bell->condition, memory_order_relaxed) != NULL)
@@ -117,9 +122,8 @@ static void bell_hang(const void *mutex, const void *condition, const struct bel
     lock_give(&bell->lock);
     unsigned before = atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
     atomic_store_explicit(&bell->condition, condition, memory_order_release);
-    atomic_store_explicit(&bells_any, true, memory_order_relaxed);
-    if (before == 1)
-        queue_filter_renew();
+    if (before > 0)
+        kind_begins();
 }
 
 void bell_forget(const void *condition) {
@@ -197,7 +201,7 @@ void bell_sleeps(const void *mutex, const void *condition, const struct bell_pla
     lock_give(&bell->lock);
     if (further_out) {
         lock_give(&table_lock);
-        queue_filter_renew();
+        kind_begins();
     }
     context_release(given);
 }

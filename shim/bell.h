@@ -29,7 +29,7 @@ struct bell_handoff {
     uint8_t kind;            /* from 1; 0: none */
 };
 
-/* Is there any? What costs all other programs a load when they signal. */
+/* Is there a kind? What costs all other programs a load when they signal. */
 extern _Atomic bool bells_any;
 static inline bool bells_may_ring(void) {
     return __builtin_expect(atomic_load_explicit(&bells_any, memory_order_relaxed), 0);

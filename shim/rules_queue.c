@@ -13,14 +13,14 @@
  * A thread knows of one queue that it sleeps in, one that it woke up in and one that it has just put
  * something into: nobody is in two at once, since sections do not nest in a consumer's loop. Queues are only
  * looked for in processes that have contexts. */
-#include "rules.h"
+#include "rules_own.h"
 
-static bool depth_of(const struct thread *thread, struct here here, uintptr_t *depth) {
+bool queue_depth_of(const struct thread *thread, struct here here, uintptr_t *depth) {
     *depth = thread->stack_high - here.address;
     return thread_on_own_stack(thread, here.address);
 }
 
-static bool is_idle(const struct thread *thread) {
+bool queue_is_idle(const struct thread *thread) {
     return thread->depth == 0 && !thread->inherited && thread->flow.current == NULL &&
            thread->flow.detours == NULL;
 }
@@ -43,7 +43,7 @@ static bool is_answered(const struct thread *thread, const struct frame *frame, 
 }
 
 /* A consumer is back at the bottom of its loop: what it worked for is over. */
-static void comes_back(struct thread *thread, struct here here) {
+void queue_comes_back(struct thread *thread, struct here here) {
     const struct frame *top = frame_top(thread);
     if (thread->depth == 1 && (top->from_queue || is_answered(thread, top, here)))
         frame_end(thread);
@@ -66,7 +66,7 @@ static void goes_on(struct thread *thread) {
 }
 
 /* Nobody needs queues in a process where no work comes from anywhere. */
-static bool work_may_come(void) {
+bool queue_work_may_come(void) {
     return atomic_load_explicit(&process_serves, memory_order_relaxed) || context_live() > 0;
 }
 
@@ -95,16 +95,16 @@ static void waits_again(struct thread *thread, struct here here) {
     struct queue_part *part = &thread->queue;
     bool rested = has_rested(part, here);
     if ((rested || same_place(part->waited, here)) && !is_handed(thread))
-        comes_back(thread, here);
+        queue_comes_back(thread, here);
     part->waited = here;
-    if (!rested && is_idle(thread))
+    if (!rested && queue_is_idle(thread))
         part->rests[part->next_rest++ % QUEUE_RESTS] = here;
 }
 
 /* A thread without work waits: that may be a consumer, and what it waits for a queue. */
 static void looks_idle(struct thread *thread, const void *mutex, const void *condition, struct here here) {
     uintptr_t depth;
-    if (is_idle(thread) && depth_of(thread, here, &depth) && work_may_come())
+    if (queue_is_idle(thread) && queue_depth_of(thread, here, &depth) && queue_work_may_come())
         queue_begin(mutex, condition, depth);
 }
 
@@ -113,7 +113,7 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
                                      struct here here) {
     struct queue *queue = queue_of(mutex);
     uintptr_t depth;
-    if (queue == NULL || !depth_of(thread, here, &depth))
+    if (queue == NULL || !queue_depth_of(thread, here, &depth))
         return NULL;
     switch (queue_wait_at(queue, mutex, condition, depth)) {
     case QUEUE_WAIT_LOCK:
@@ -122,8 +122,8 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
     case QUEUE_WAIT_CONSUMER:
         if (queue_has_spoken(queue))
             rules_thread_is_worker(thread);
-        comes_back(thread, here);
-        if (is_idle(thread))
+        queue_comes_back(thread, here);
+        if (queue_is_idle(thread))
             return queue;
         if (!thread->inherited)
             queue_drop(queue, queue_generation(queue));
@@ -185,7 +185,7 @@ static bool wait_matters(const void *address) {
     const struct thread *thread = thread_self;
     bool has_work =
         thread != NULL && (thread->inherited || thread->depth > 0 || thread->flow.current != NULL);
-    return has_work || queue_may_watch(address) || work_may_come();
+    return has_work || queue_may_watch(address) || queue_work_may_come();
 }
 
 /* What the queue says, marked as what it is; consumes the reference. */
@@ -203,7 +203,7 @@ static struct context *marked(struct thread *thread, const struct queue_handoff 
 
 /* It lasts until the thread comes back, however shallow the places are from which it works: so the frame lies
  * at the very top of the stack. */
-static void hand_to(struct thread *thread, const struct taking *taking) {
+void queue_hand_to(struct thread *thread, const struct taking *taking) {
     struct context *context = marked(thread, &taking->handoff);
     struct here top = {thread->stack_high - 1, taking->here.site};
     struct frame *frame = context != NULL ? frame_open(thread, top) : NULL;
@@ -216,81 +216,6 @@ static void hand_to(struct thread *thread, const struct taking *taking) {
     frame_adopt(thread, context, EVIDENCE_QUEUE);
 }
 
-/* --- conditions of one worker each ----------------------------------------------------------------- */
-
-static void comes_back_to_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
-    struct bell *bell = bell_of(condition);
-    if (bell == NULL || !bell_hangs(bell, mutex, here, thread->flow.serial))
-        return;
-    thread->queue.handed = (struct bell_handoff){0};
-    thread->queue.rung = 0;
-    comes_back(thread, here);
-}
-
-/* Whoever has work waits for a result; whoever has none, for some. */
-static void sleeps_at_bell(struct thread *thread, const void *condition, const void *mutex, struct here here) {
-    struct bell *bell = bell_of(condition);
-    const struct context *root = context_root_of(thread->flow.current);
-    struct bell_place place = {here, 0, thread->flow.serial};
-    if (is_idle(thread) && work_may_come() && depth_of(thread, here, &place.depth))
-        bell_sleeps(mutex, condition, &place);
-    else if (bell != NULL && bell_hangs(bell, mutex, here, thread->flow.serial))
-        bell_is_none(bell);
-    else if (root != NULL && bells_may_ring())
-        bell_asks(condition, atomic_load_explicit(&root->serial, memory_order_relaxed));
-}
-
-static void wakes_at_bell(struct thread *thread, const void *condition, struct here here) {
-    struct bell *bell = bell_of(condition);
-    if (bell == NULL) {
-        if (bells_may_ring() && thread->flow.current != NULL)
-            bell_asks(condition, 0);
-        return;
-    }
-    struct bell_handoff handoff = bell_wakes(bell, thread->flow.serial);
-    if (handoff.work != 0)
-        thread->queue.handed = (struct bell_handoff){NULL, handoff.work, handoff.kind};
-    struct taking taking = {.thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
-    thread->queue.rung = handoff.kind;
-    if (!is_idle(thread)) {
-        context_release(handoff.context);
-        return;
-    }
-    hand_to(thread, &taking);
-    if (thread->depth > 0)
-        frame_top(thread)->from_bell = true;
-}
-
-/* A section under bells' mutex ends: a worker has taken what it was woken up for, or something else, without
- * having waited. */
-static void takes_at_bell(struct thread *thread, const void *mutex, struct here here) {
-    struct queue_place place = {here.site, 0};
-    if (!depth_of(thread, here, &place.depth))
-        return;
-    uint8_t rung = thread->queue.rung;
-    if (rung != 0 && bell_is_under(rung, mutex)) {
-        bell_exit_learn(rung, place);
-        thread->queue.rung = 0;
-    } else if (bell_is_exit(mutex, place)) {
-        rules_thread_is_worker(thread);
-        thread->queue.handed = (struct bell_handoff){0};
-        comes_back(thread, here);
-    }
-}
-
-/* It may be a bell; or what somebody waits for who works for the same request. */
-static void rings(struct thread *thread, const void *condition) {
-    struct bell_handoff *handed = &thread->queue.handed;
-    struct bell *bell = bell_of(condition);
-    if (bell != NULL)
-        bell_rings(bell, flow_handed_on(&thread->flow), handed->kind);
-    uint64_t asked = bell == NULL && handed->work != 0 ? bell_asked(condition) : 0;
-    if (asked == 0)
-        return;
-    bell_judge(handed->kind, asked == handed->work, false);
-    handed->work = 0;
-}
-
 void rules_sleep_begin(const void *condition, const void *mutex, struct here here) {
     frame_settle(here);
     struct thread *thread = wait_matters(mutex) ? thread_enter() : NULL;
@@ -300,7 +225,7 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     goes_on(thread);
     thread->queue.woke = NULL;
     rules_thread_waits(thread, here);
-    comes_back_to_bell(thread, condition, mutex, here);
+    bell_comes_back(thread, condition, mutex, here);
     waits_again(thread, here);
     if (queue_of(mutex) == NULL)
         looks_idle(thread, mutex, condition, here);
@@ -308,7 +233,7 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     if (queue != NULL)
         falls_asleep(thread, queue, true);
     if (queue == NULL || !queue_has_spoken(queue))
-        sleeps_at_bell(thread, condition, mutex, here);
+        bell_falls_asleep(thread, condition, mutex, here);
     thread_leave();
 }
 
@@ -327,7 +252,7 @@ void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, s
     thread->queue.woke = queue;
     thread->queue.woke_life = queue != NULL ? queue_generation(queue) : 0;
     thread->queue.timed_out = timed_out;
-    wakes_at_bell(thread, condition, here);
+    bell_wakes_up(thread, condition, here);
     thread_leave();
 }
 
@@ -339,7 +264,7 @@ void rules_signal(const void *condition) {
         return;
     struct queue_part *part = &thread->queue;
     if (bells)
-        rings(thread, condition);
+        bell_signalled(thread, condition);
     if (queue == NULL) {
         /* no queue's */
     } else if (holds(thread, queue)) {
@@ -369,7 +294,7 @@ static struct taking section_ends(struct thread *thread, struct queue *queue, st
     struct taking taking = {0};
     uint32_t life = queue_generation(queue);
     struct queue_place place = {here.site, 0};
-    bool known = depth_of(thread, here, &place.depth);
+    bool known = queue_depth_of(thread, here, &place.depth);
     bool woke = part->woke == queue && part->woke_life == life;
     if (known && (woke || queue_is_exit(queue, life, place))) {
         taking = (struct taking){.thread = thread, .here = here};
@@ -396,7 +321,7 @@ struct taking rules_unlock_begin(const void *mutex, struct here here) {
         return taking;
     }
     if (bells)
-        takes_at_bell(thread, mutex, here);
+        bell_section_ends(thread, mutex, here);
     if (queue == NULL) {
         thread_leave();
         return taking;
@@ -424,9 +349,9 @@ void rules_taking_end(const struct taking *taking, bool succeeded) {
     if (thread == NULL)
         return;
     if (thread->depth == 0 || !frame_top(thread)->from_bell)
-        comes_back(thread, taking->here);
-    if (succeeded && is_idle(thread))
-        hand_to(thread, taking);
+        queue_comes_back(thread, taking->here);
+    if (succeeded && queue_is_idle(thread))
+        queue_hand_to(thread, taking);
     else
         context_release(taking->handoff.context);
     thread_leave();
@@ -461,13 +386,13 @@ void rules_units_end(const void *semaphore, bool succeeded, struct here here) {
     }
     struct queue_place place = {here.site, 0};
     left_its_sleep(thread);
-    depth_of(thread, here, &place.depth);
+    queue_depth_of(thread, here, &place.depth);
     if (succeeded) {
         struct taking taking = {.thread = thread, .here = here};
         works(thread, queue, queue_generation(queue));
         taking.handoff = queue_take(queue, queue_generation(queue), place, false, thread->flow.serial);
         if (consumers_queue(thread, semaphore, NULL, here) != NULL)
-            hand_to(thread, &taking);
+            queue_hand_to(thread, &taking);
         else
             context_release(taking.handoff.context);
     }
@@ -510,23 +435,11 @@ void rules_queue_memory(const void *address) {
 
 /* --- evidence ------------------------------------------------------------------------------------ */
 
-/* A connection stands for its requests, as far as it was known what they would be. */
-static void judge_bell(struct bell_handoff *handed, const struct context *request) {
-    if (request == NULL || context_certainty(request) == CONTEXT_IS_AMBIGUOUS)
-        return;
-    bool agrees = false;
-    for (const struct context *node = request; node != NULL && !agrees; node = node->parent)
-        agrees = context_is(node, handed->work);
-    bell_judge(handed->kind, agrees, true);
-    handed->work = 0;
-}
-
 /* A hand-off is judged once, by what is touched first. A request agrees with its connection, and the other
  * way round. */
 bool rules_queue_evidence(struct thread *thread, const struct context *request) {
     const struct frame *top = frame_top(thread);
-    if (thread->queue.handed.work != 0)
-        judge_bell(&thread->queue.handed, request);
+    bell_evidence(thread, request);
     if (top == NULL || !top->from_queue || request == NULL || request->kind == CONTEXT_AMBIGUOUS)
         return false;
     struct context *node = thread->flow.current != NULL ? context_tagged(thread->flow.current) : NULL;
