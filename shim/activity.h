@@ -2,9 +2,9 @@
  * other request been worked for since?
  *
  * `changes` goes up whenever a request's work becomes current, or ends, that is not the one noted last: two
- * words that are written one after the other, by any thread. Where two threads do so at once it may go up once
- * too often, and the doubt be one too many. A connection counts as one with the request that is read from it.
- * Only kept where lines are annotated. */
+ * words that are written one after the other, by any thread. Where two threads do so at once it may go up
+ * once too often, and the doubt be one too many. A connection counts as one with the request that is read
+ * from it. Only kept where lines are annotated. */
 #ifndef SHIM_ACTIVITY_H
 #define SHIM_ACTIVITY_H
 

@@ -17,8 +17,8 @@
  *
  * E12: several lines in one call may have been gathered by the program, and be other requests'. They are the
  * current one's if it alone has been worked for since the last call on that log; else the prefix ends in a
- * question mark. A log that was seen to be gathered so has one in front of single lines too, until GATHERED of
- * these came in a row. What is gathered and always comes out line by line looks like any other log.
+ * question mark. A log that was seen to be gathered so has one in front of single lines too, until GATHERED
+ * of these came in a row. What is gathered and always comes out line by line looks like any other log.
  *
  * In a name, control characters, ']' and '\' are written \xNN: a client that chooses a request's name can
  * neither break a line nor end the prefix. What cannot be seen: putc_unlocked and its like, which compilers
@@ -106,7 +106,8 @@ struct log_call {
 /* False: nothing can be done, and nothing is to be ended. */
 bool annotate_begin(struct log_call *log, int fd);
 void annotate_end(struct log_call *log);
-/* E12. So many lines begin in this call: if others' may be among them, the prefix says that it is in doubt. */
+/* E12. So many lines begin in this call: if others' may be among them, the prefix says that it is in doubt.
+ */
 void annotate_counted(struct log_call *log, size_t lines);
 /* Is it the same open file still? */
 bool annotate_holds(const struct log_call *log);

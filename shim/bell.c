@@ -20,11 +20,12 @@ struct kind {
     struct queue_place wait;     /* constant */
     _Atomic unsigned bells, agreed, strikes;
     _Atomic bool dropped;
-    _Atomic(const void *) exit; /* where sections end in which work is taken, asleep before or not, */
+    _Atomic(const void *) exit;   /* where sections end in which work is taken, asleep before or not, */
     _Atomic uintptr_t exit_depth; /* and how deep on the stack */
 };
 
-/* Two words that change one by one: a reader may see one waiter's condition with another's request, once. */
+/* Written with its lock, the condition taken away meanwhile; a reader looks at that before and after. Of
+ * several requests that wait for one condition, none is known. */
 struct asked {
     _Atomic(const void *) condition;
     _Atomic uint64_t work;
@@ -34,7 +35,7 @@ _Atomic bool bells_any;
 static struct bell bells[BELLS];
 static struct kind kinds[KINDS];
 static struct asked asked[ASKED];
-static struct lock table_lock;
+static struct lock table_lock, asked_lock;
 
 static uint64_t hash_of(const void *address) {
     return (uint64_t)(uintptr_t)address * UINT64_C(0x9E3779B97F4A7C15) >> 32;
@@ -110,7 +111,8 @@ static void bell_hang(const void *mutex, const void *condition, const struct bel
     struct bell *window = window_of(condition), *bell = window;
     while (bell < window + WINDOW && atomic_load_explicit(&bell->condition, memory_order_relaxed) != NULL)
         bell++;
-    uint8_t kind = bell < window + WINDOW ? kind_of(mutex, (struct queue_place){place->here.site, place->depth}) : 0;
+    uint8_t kind =
+        bell < window + WINDOW ? kind_of(mutex, (struct queue_place){place->here.site, place->depth}) : 0;
     if (kind == 0)
         return;
     lock_take(&bell->lock);
@@ -165,8 +167,8 @@ bool bell_hangs(struct bell *bell, const void *mutex, struct here here, uint64_t
     return hangs;
 }
 
-/* A worker may have waited for something else, further in, before it ever came to the bottom of its loop. With
- * the bell and the table locked. */
+/* A worker may have waited for something else, further in, before it ever came to the bottom of its loop.
+ * With the bell and the table locked. */
 static void hang_anew(struct bell *bell, const void *mutex, const struct bell_place *place) {
     uint8_t kind = kind_of(mutex, (struct queue_place){place->here.site, place->depth});
     if (kind == 0)
@@ -260,15 +262,21 @@ void bell_rings(struct bell *bell, struct context *context, uint8_t own) {
 
 void bell_asks(const void *condition, uint64_t work) {
     struct asked *slot = &asked[hash_of(condition) % ASKED];
-    atomic_store_explicit(&slot->work, work, memory_order_relaxed);
-    atomic_store_explicit(&slot->condition, work != 0 ? condition : NULL, memory_order_release);
+    lock_take(&asked_lock);
+    bool same = atomic_load_explicit(&slot->condition, memory_order_relaxed) == condition;
+    uint64_t before = same ? atomic_load_explicit(&slot->work, memory_order_relaxed) : 0;
+    atomic_store_explicit(&slot->condition, NULL, memory_order_seq_cst);
+    atomic_store_explicit(&slot->work, before == 0 || before == work ? work : 0, memory_order_seq_cst);
+    atomic_store_explicit(&slot->condition, work != 0 ? condition : NULL, memory_order_seq_cst);
+    lock_give(&asked_lock);
 }
 
 uint64_t bell_asked(const void *condition) {
     const struct asked *slot = &asked[hash_of(condition) % ASKED];
-    if (atomic_load_explicit(&slot->condition, memory_order_acquire) != condition)
+    if (atomic_load_explicit(&slot->condition, memory_order_seq_cst) != condition)
         return 0;
-    return atomic_load_explicit(&slot->work, memory_order_relaxed);
+    uint64_t work = atomic_load_explicit(&slot->work, memory_order_seq_cst);
+    return atomic_load_explicit(&slot->condition, memory_order_seq_cst) == condition ? work : 0;
 }
 
 void bell_judge(uint8_t number, bool agrees, bool touched) {

@@ -1,20 +1,21 @@
 /* F9 where each worker of a pool has a condition variable of its own, all under one mutex: whoever has work
- * picks an idle worker, leaves it there, and signals that worker's condition, its *bell*. Who rang hands on what
- * it has current; there is no order to be known. No thread is known here.
+ * picks an idle worker, leaves it there, and signals that worker's condition, its *bell*. Who rang hands on
+ * what it has current; there is no order to be known. No thread is known here.
  *
- * A bell is a condition for which one thread waits, without work, always at one place. Bells under one mutex whose
- * threads are the same, by where they wait, are of one *kind*, and there is a kind only from the second bell on. The look alone proves nothing (E11: a fair
- * lock wakes its waiters so too), so a kind is silent until AGREED hand-offs agreed with better evidence:
+ * A bell is a condition for which one thread waits, without work, always at one place. Bells under one mutex
+ * whose threads are the same, by where they wait, are of one *kind*, and there is a kind only from the second
+ * bell on. The look alone proves nothing (E11: a fair lock wakes its waiters so too), so a kind is silent
+ * until AGREED hand-offs agreed with better evidence:
  *   - the worker touches a connection of the request that it was handed;
  *   - it signals somebody who waits *in* that request, for the result.
  * Another request's connection drops the kind for good; another request's waiter makes it begin anew, STRIKES
  * times.
  *
- * Rung twice before it woke up, a bell says nothing. A worker that was handed something by a bell of a kind does
- * not hand on by others of that kind: it may pass on what it found in a list beside its own.
+ * Rung twice before it woke up, a bell says nothing. A worker that was handed something by a bell of a kind
+ * does not hand on by others of that kind: it may pass on what it found in a list beside its own.
  *
- * The tables are written with the table locked, and looked up without; a bell's fields are guarded by its lock,
- * those of kinds are atomic. */
+ * The tables are written with the table locked, and looked up without; a bell's fields are guarded by its
+ * lock, those of kinds are atomic. */
 #ifndef SHIM_BELL_H
 #define SHIM_BELL_H
 

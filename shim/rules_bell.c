@@ -1,5 +1,5 @@
-/* F9 where each worker of a pool has a condition of its own: who rings it, and what that makes current. What is
- * learnt of such conditions is bell.h's. */
+/* F9 where each worker of a pool has a condition of its own: who rings it, and what that makes current. What
+ * is learnt of such conditions is bell.h's. */
 #include "rules_own.h"
 
 /* At the bottom of its loop. */
@@ -35,7 +35,8 @@ void bell_wakes_up(struct thread *thread, const void *condition, struct here her
     struct bell_handoff handoff = bell_wakes(bell, thread->flow.serial);
     if (handoff.work != 0)
         thread->queue.handed = (struct bell_handoff){NULL, handoff.work, handoff.kind};
-    struct taking taking = {.thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
+    struct taking taking = {
+        .thread = thread, .here = here, .handoff = {.context = handoff.context, .sure = true}};
     thread->queue.rung = handoff.kind;
     if (!queue_is_idle(thread)) {
         context_release(handoff.context);

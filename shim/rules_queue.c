@@ -27,8 +27,8 @@ bool queue_is_idle(const struct thread *thread) {
 
 /* --- coming back for more ------------------------------------------------------------------------ */
 
-/* Did this frame's work end with the answer, as in a thread that serves one connection after another? That of a
- * loop has been left as well, for one further out. */
+/* Did this frame's work end with the answer, as in a thread that serves one connection after another? That of
+ * a loop has been left as well, for one further out. */
 static bool is_answered(const struct thread *thread, const struct frame *frame, struct here here) {
     bool left = frame->comparable && here.address > frame->wait.address;
     if (frame->wait.address != FRAME_OPEN_ENDED && !(left && thread_on_own_stack(thread, here.address)))

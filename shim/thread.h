@@ -28,9 +28,9 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint8_t silent; /* E5: so many frames in a row it wrote to no log after it had answered last */
-    bool logs;      /* E5: it has written to a log after an answer */
-    bool timed;     /* E3: its timers do the work of requests */
+    uint8_t silent;     /* E5: so many frames in a row it wrote to no log after it had answered last */
+    bool logs;          /* E5: it has written to a log after an answer */
+    bool timed;         /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -65,7 +65,7 @@ struct frame {
     bool watched, followed;       /* ... and a log after it is looked out for; and was written */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
     uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
-    uintptr_t passing; /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
     bool from_bell;        /* ... was handed over by one */
@@ -74,8 +74,8 @@ struct frame {
 /* F9, F10: what a thread is doing with which queue. */
 enum { QUEUE_RESTS = 4 };
 struct queue_part {
-    struct here waited;                        /* where it waited last */
-    struct here rests[QUEUE_RESTS];            /* where it did so without work */
+    struct here waited;             /* where it waited last */
+    struct here rests[QUEUE_RESTS]; /* where it did so without work */
     unsigned next_rest;
     struct queue *held, *asleep, *woke, *busy; /* NULL: none */
     uint32_t held_life, asleep_life, woke_life, busy_life;
