@@ -156,7 +156,7 @@ void thread_inherit(struct thread *thread, struct context *start) {
     flow_become(&thread->flow, start, true);
 }
 
-void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
+void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
     if (!process_check()) {
         context_release(start);
         return;
@@ -165,6 +165,7 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
+        thread->start_origin = origin;
         thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
         thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
         thread_inherit(thread, start);
