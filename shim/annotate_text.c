@@ -279,9 +279,11 @@ static bool write_annotated(struct log_call *log, const struct annotate_call *ca
     struct scan scan = {.midline = file_has(log->file, FILE_MIDLINE)};
     if (!draft_peek(draft, buffers, count, !call->vector))
         return false;
-    struct spread spread = spread_begin(log, scan.midline);
     size_t size = draft->size;
+    bool midline = scan.midline;
     scan_bytes(&scan, draft->text, size);
+    annotate_counted(log, scan.starts);
+    struct spread spread = spread_begin(log, midline);
     if (scan.data || scan.starts == 0 || !spread_text(&spread, draft, scan.starts))
         return false;
     struct outlet outlet = {.pour = pour_call, .call = call, .again = UNTIL_OWN};
@@ -342,6 +344,7 @@ static bool lines_begin(struct log_call *log, int fd, const struct scan *scan) {
     }
     if (!annotate_begin(log, fd))
         return false;
+    annotate_counted(log, scan->starts);
     if (log->prefix.size > 0)
         return true;
     state_set(log, scan->midline, 0);

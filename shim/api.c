@@ -5,6 +5,7 @@
 #define CTXSHIM_BUILD
 #include "ctxshim.h"
 
+#include "activity.h"
 #include "frame.h"
 #include "holders.h"
 #include "leaks.h"
@@ -129,11 +130,13 @@ int ctxshim_pop(ctxshim_scope *scope) {
 ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
-    if (thread != NULL)
+    if (thread != NULL) {
         leaks_root(thread, HERE);
-    if (thread != NULL)
-        return opened(flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error),
-                      &error);
+        struct scope scope =
+            flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
+        activity_note(thread->flow.current);
+        return opened(scope, &error);
+    }
     (void)failed(name == NULL ? EINVAL : 0);
     return (ctxshim_scope){0};
 }
@@ -282,6 +285,7 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
 static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
                                                                   int *error) {
     struct thread *thread = unwind_one_in == 0 ? enter_quick() : NULL;
+    activity_note(inner(context));
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);

@@ -1,6 +1,7 @@
 /* Dispatch frames: see frame.h. */
 #include "frame.h"
 
+#include "activity.h"
 #include "coroutine.h"
 #include "interruption.h"
 
@@ -189,6 +190,7 @@ void frame_end(struct thread *thread) {
     wake_up_ends(frame);
     learn_lines(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
+    activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
     frame_limit_renew(thread);
@@ -216,6 +218,7 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
 
 static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
     frame->opened = flow_mark(&thread->flow);
@@ -306,6 +309,8 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         context = not_for_sure(thread, context);
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
+    activity_note(thread->flow.current);
+    activity_note(context);
     flow_become(&thread->flow, context, true);
     frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;

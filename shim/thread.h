@@ -9,6 +9,7 @@
 
 #include "../ctxstore/flow.h"
 #include "../ctxstore/origin.h"
+#include "bell.h"
 #include "process.h"
 #include "provenance.h"
 #include "queue.h"
@@ -28,7 +29,9 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    uint8_t silent;          /* E5: so many frames in a row it wrote to no log after it had answered last */
     uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    bool logs;               /* E5: it has written to a log after an answer */
     bool timed;              /* E3: its timers do the work of requests */
 };
 
@@ -69,17 +72,23 @@ struct frame {
     uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;        /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
+enum { QUEUE_RESTS = 4 };
 struct queue_part {
-    struct here waited;                        /* where it last waited for a queue that is not known yet */
+    struct here waited;             /* where it waited last */
+    struct here rests[QUEUE_RESTS]; /* where it did so without work */
+    unsigned next_rest;
     struct queue *held, *asleep, *woke, *busy; /* NULL: none */
     uint32_t held_life, asleep_life, woke_life, busy_life;
     uint16_t held_depth;          /* of a recursive mutex */
     bool signalled;               /* since it holds the mutex, it signalled the condition */
     bool timed_out;               /* nobody woke it up */
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
+    struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
+    uint8_t rung;                 /* by which kind it was woken up, until its section ends */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
