@@ -10,6 +10,7 @@
 
 static const char frame[] =
     "dir=$(mktemp -d) || exit 99; trap 'rm -rf \"$dir\"' EXIT; TREE=$PWD; cd \"$dir\" || exit 99\n"
+    "start() { exec=exec; ctx \"$@\"; }; exec=\n"
     "mkdir w && cd w || exit 99; HOME=$dir; export HOME TREE\n"
     "port() { python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); "
     "print(s.getsockname()[1])'; }\n";
@@ -17,11 +18,12 @@ static const char frame[] =
 static char *way_of(const char *options) {
     char *library = realpath(BUILD "/libctxshim.so", NULL);
     cr_assert(library != NULL, "no " BUILD "/libctxshim.so");
-    char *way = options != NULL
-                    ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=\"%s\" \"$@\"; }\n"
-                                      "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
-                                      library, options)
-                    : g_strdup("SHIM=; ctx() { \"$@\"; }\n");
+    char *way =
+        options != NULL
+            ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=\"%s\" $exec \"$@\"; }\n"
+                              "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
+                              library, options)
+            : g_strdup("SHIM=; ctx() { $exec \"$@\"; }\n");
     free(library);
     return way;
 }
