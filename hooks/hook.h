@@ -90,6 +90,11 @@ enum hook_row {
     const enum hook_row hook_body_##name = hook_row_##name;                                                  \
     __attribute__((visibility("default"))) type name parameters
 
+#define BOUND(name) __builtin_expect(hooks_real.name != NULL, 1)
+
+/* Stands apart from a hook, so that its usual case is a jump to the real function and needs no stack. */
+#define APART __attribute__((noinline)) static
+
 /* One buffer, as the rules take them. */
 #define ONE_BUFFER(buffer, size) (&(struct iovec){(void *)(uintptr_t)(buffer), (size)}), 1
 

@@ -38,6 +38,8 @@ readelf binutils
 unshare util-linux
 ps procps
 strace strace
+valgrind valgrind
+taskset util-linux
 stress-ng stress-ng
 java default-jdk-headless
 javac default-jdk-headless
