@@ -32,7 +32,8 @@ struct outcome pair_run(const char *script, const char *options) {
     struct outcome outcome;
     char *way = way_of(options), *text = g_strconcat(way, frame, script, NULL);
     char limit[16];
-    g_snprintf(limit, sizeof limit, "%d", PAIR_SECONDS);
+    g_snprintf(limit, sizeof limit, "%d",
+               getenv("HAZARDS_THOROUGH") != NULL ? 3 * PAIR_SECONDS : PAIR_SECONDS);
     char *arguments[] = {"timeout", "-s", "KILL", limit, "bash", "-c", text, NULL};
     GError *error = NULL;
     bool started = g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &outcome.out,
