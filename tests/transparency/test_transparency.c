@@ -284,7 +284,7 @@ Test(object, exports_its_hooks_its_api_and_nothing_else) {
 Test(object, hooks_have_a_version_where_libc_has_an_older_kind) {
     expect_same_lines(
         "{ nm -D --defined-only " BUILD
-        "/libctxshim.so | awk '{print $3}' | grep -v -i ctxshim | grep '.@'; echo; } | LC_ALL=C "
+        "/libctxshim.so | awk '{print $3}' | grep -v -i ctxshim | grep '.@'; echo -; } | LC_ALL=C "
         "sort",
         "libc=$(LD_LIBRARY_PATH= ldd " BUILD "/ctxshim | awk '$1 == \"libc.so.6\" {print $3}');"
         " { " BUILD "/ctxshim hooks --names; nm -D --defined-only \"$libc\"; } | awk '"
@@ -293,7 +293,7 @@ Test(object, hooks_have_a_version_where_libc_has_an_older_kind) {
         "  at[$3] = $1; if ($3 ~ /@@/) best[name] = $1;"
         "  if (!((name, $1) in seen)) kinds[name]++; seen[name, $1] = 1 }"
         "END { for (symbol in at) { name = symbol; sub(/@.*/, \"\", name);"
-        "  if (kinds[name] > 1 && at[symbol] == best[name]) print symbol } print \"\" }' |"
+        "  if (kinds[name] > 1 && at[symbol] == best[name]) print symbol } print \"-\" }' |"
         " LC_ALL=C sort");
 }
 
