@@ -253,7 +253,7 @@ Test(suites, the_quick_half_is_the_same, .timeout = 500) {
 static char **lines_of(const char *command) {
     char *out = NULL, *err = NULL;
     int status = -1;
-    const char *arguments[] = {"timeout", "60", "sh", "-c", command, NULL};
+    const char *arguments[] = {"timeout", "280", "sh", "-c", command, NULL};
     cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err,
                            &status, NULL));
     cr_assert(status == 0, "%s: status %d: %s", command, status, err);
