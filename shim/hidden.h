@@ -1,5 +1,5 @@
-/* Names may come from a client: in a line that somebody reads, no byte of one may end the line, drive a terminal, or
- * close the quotes that it stands in. Such bytes are written \xNN. */
+/* Names may come from a client: in a line that somebody reads, no byte of one may end the line, drive a
+ * terminal, or close the quotes that it stands in. Such bytes are written \xNN. */
 #ifndef SHIM_HIDDEN_H
 #define SHIM_HIDDEN_H
 
