@@ -193,3 +193,48 @@ const char *context_peek(const struct memory *memory, const void *current, char 
     }
     return NULL;
 }
+
+/* --- the path ------------------------------------------------------------------------------------ */
+
+bool context_peek_path(const struct memory *memory, const void *current,
+                       bool (*each)(const struct context *at, const struct context *copy, void *arg),
+                       void *arg) {
+    const struct context *innermost, *node;
+    uint64_t serial, innermost_serial = 0, still = 0;
+    if (!memory_copy(memory, &innermost, current, sizeof innermost))
+        return false;
+    for (node = innermost; node != NULL;) {
+        struct context copy;
+        if (!node_copy(memory, node, &copy, &serial))
+            return false;
+        if (node == innermost)
+            innermost_serial = serial;
+        if (!each(node, &copy, arg))
+            break;
+        node = copy.parent;
+    }
+    return innermost == NULL ||
+           (memory_copy(memory, &still, &innermost->serial, sizeof still) && still == innermost_serial);
+}
+
+static bool take_root(const struct context *at, const struct context *copy, void *arg) {
+    struct request_view *view = arg;
+    (void)at;
+    if (copy->kind != CONTEXT_ROOT)
+        return true;
+    struct context *root = (struct context *)(uintptr_t)copy;
+    *view = (struct request_view){atomic_load_explicit(&root->serial, memory_order_relaxed),
+                                  atomic_load_explicit(&root->marks, memory_order_relaxed) & CONTEXT_OVER,
+                                  root->stack};
+    return false;
+}
+
+bool context_peek_request(const struct memory *memory, const void *current, struct request_view *view) {
+    enum { LOOKS = 20 };
+    for (int look = 0; look < LOOKS; look++) {
+        *view = (struct request_view){0};
+        if (context_peek_path(memory, current, take_root, view))
+            return true;
+    }
+    return false;
+}

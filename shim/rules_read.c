@@ -9,6 +9,7 @@
  * Reading adopts unless an explicit scope was opened in this frame, or the current context already
  * descends from the carrier's. */
 #include "../ctxstore/kernel.h"
+#include "leaks.h"
 #include "rules_own.h"
 
 #include <errno.h>
@@ -33,6 +34,8 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
     bool by_hand = frame_explicit(thread);
+    if (by_hand && !nothing_new)
+        leaks_ingress(thread, context, "new work was read");
     if (nothing_new || by_hand) {
         const struct frame *frame = frame_top(thread);
         if (!by_hand && frame != NULL && frame_reported(frame, passage->file))
@@ -42,8 +45,9 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
-    if (frame_top(thread) != NULL && frame_top(thread)->queued)
-        frame_passes(thread, passage->here, false);
+    const struct frame *frame = frame_top(thread);
+    if (frame != NULL && (frame->queued || frame_owes_logs(frame)))
+        frame_passes(thread, passage->here);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */

@@ -156,7 +156,7 @@ void thread_inherit(struct thread *thread, struct context *start) {
     flow_become(&thread->flow, start, true);
 }
 
-void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
+void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
     if (!process_check()) {
         context_release(start);
         return;
@@ -165,6 +165,7 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
+        thread->start_origin = origin;
         thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
         thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
         thread_inherit(thread, start);
@@ -218,10 +219,18 @@ void thread_begin_main(void) {
 
 /* The records of threads that fork did not copy are dropped as they are, without destroy (F13): what
  * they held is the parent's. */
-void thread_forked(void) {
+bool thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
-    for (; record != NULL; record = record->next)
-        atomic_store_explicit(&record->tid, record == thread_self ? kernel_tid() : 0, memory_order_relaxed);
+    bool alone = true;
+    for (; record != NULL; record = record->next) {
+        if (record == thread_self)
+            continue;
+        alone &= atomic_load_explicit(&record->tid, memory_order_relaxed) == 0;
+        atomic_store_explicit(&record->tid, 0, memory_order_relaxed);
+    }
     local.tid = kernel_tid();
+    if (thread_self != NULL)
+        atomic_store_explicit(&thread_self->tid, local.tid, memory_order_relaxed);
     graveyard_forget();
+    return alone;
 }
