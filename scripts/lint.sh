@@ -1,6 +1,7 @@
 #!/bin/sh
-# lint.sh (`make lint`): clang-tidy (.clang-tidy), cppcheck and gcc -fanalyzer over what is preloaded and the command,
-# shellcheck over the scripts. Exit: 0 when none has anything to say, else 1. make format-check is the third kind of check.
+# lint.sh (`make lint`): clang-tidy (.clang-tidy), cppcheck and gcc -fanalyzer over what is preloaded and the command;
+# over the scripts, shellcheck. Exit: 0 when none has anything to say, else 1. make format-check is the third kind of
+# check.
 set -eu
 
 cd "$(dirname "$0")/.."

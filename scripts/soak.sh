@@ -75,7 +75,8 @@ slope() {
     awk '{ t[NR] = $1; y[NR] = $2 }
          END { for (i = int(NR / 5) + 1; i <= NR; i++) { n++; st += t[i]; sy += y[i]; stt += t[i] * t[i]; sty += t[i] * y[i] }
                d = n * stt - st * st
-               printf "%.1f %d %d\n", d > 0 ? 60 * (n * sty - st * sy) / d : 0, y[int(NR / 5) + 1], y[NR] }' "$1"
+               slope = d == 0 ? 0 : 60 * (n * sty - st * sy) / d
+               printf "%.1f %d %d\n", slope, y[int(NR / 5) + 1], y[NR] }' "$1"
 }
 
 web=$(free_port)
