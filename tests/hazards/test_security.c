@@ -76,6 +76,30 @@ Test(security, names_in_reports_stay_inside_their_quotes) {
         "verbose=1", "1\n0\nx\\x27\\x0actxshim: forged \\x1b[31m\\xc2\\x9b\n0\n");
 }
 
+/* The first report finds somebody's link there, and goes to stderr; so does the second. */
+Test(security, a_report_is_not_written_through_a_link) {
+    expect_says(
+        "cat >leak.py <<'END'\n"
+        "import ctypes, os\n"
+        "class Scope(ctypes.Structure):\n"
+        "    _fields_ = [('node', ctypes.c_void_p), ('serial', ctypes.c_uint64), ('flow', ctypes.c_uint64)]\n"
+        "shim = ctypes.CDLL(None)\n"
+        "shim.ctxshim_push.restype = Scope\n"
+        "outer = shim.ctxshim_push(b'outer'); inner = shim.ctxshim_push(b'inner')\n"
+        "shim.ctxshim_pop(ctypes.byref(outer))\n"
+        "os.kill(os.getpid(), 10); os.read(os.open('/dev/null', 0), 1)\n"
+        "END\n"
+        "umask 0; mkdir -m 1777 shared; echo precious >precious\n"
+        "options=leaks=1:leaks_signal=10:log_path=$PWD/shared/log\n"
+        "sh -c \"exec env LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=$options python3 leak.py\" 2>said\n"
+        "stat -c %a shared/log.*; grep -c SUMMARY shared/log.*; rm shared/*\n"
+        "for how in 'ln -s' ln; do\n"
+        "  sh -c \"$how $PWD/precious shared/log.\\$\\$; exec env LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=$options "
+        "python3 leak.py\" 2>said; cat precious; grep -c SUMMARY said; rm shared/*\n"
+        "done\n",
+        "", "600\n2\nprecious\n2\nprecious\n2\n");
+}
+
 /* Killed at any moment, it leaves a record that can be read, and nothing that others wait for. */
 Test(security, a_process_that_is_killed_leaves_a_record_that_can_be_read) {
     expect_says(
