@@ -76,7 +76,7 @@ Test(security, names_in_reports_stay_inside_their_quotes) {
         "verbose=1", "1\n0\nx\\x27\\x0actxshim: forged \\x1b[31m\\xc2\\x9b\n0\n");
 }
 
-/* The first report finds somebody's link there, and goes to stderr; so does the second. */
+/* A report that finds somebody's link there goes to stderr. */
 Test(security, a_report_is_not_written_through_a_link) {
     expect_says(
         "cat >leak.py <<'END'\n"
@@ -92,12 +92,12 @@ Test(security, a_report_is_not_written_through_a_link) {
         "umask 0; mkdir -m 1777 shared; echo precious >precious\n"
         "options=leaks=1:leaks_signal=10:log_path=$PWD/shared/log\n"
         "sh -c \"exec env LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=$options python3 leak.py\" 2>said\n"
-        "stat -c %a shared/log.*; grep -c SUMMARY shared/log.*; rm shared/*\n"
+        "stat -c %a shared/log.*; grep -q SUMMARY shared/log.* && echo reported; rm shared/*\n"
         "for how in 'ln -s' ln; do\n"
         "  sh -c \"$how $PWD/precious shared/log.\\$\\$; exec env LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=$options "
-        "python3 leak.py\" 2>said; cat precious; grep -c SUMMARY said; rm shared/*\n"
+        "python3 leak.py\" 2>said; cat precious; grep -q SUMMARY said && echo reported; rm shared/*\n"
         "done\n",
-        "", "600\n2\nprecious\n2\nprecious\n2\n");
+        "", "600\nreported\nprecious\nreported\nprecious\nreported\n");
 }
 
 /* Killed at any moment, it leaves a record that can be read, and nothing that others wait for. */
