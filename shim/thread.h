@@ -27,10 +27,9 @@ struct loop {
     uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
-    uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint8_t silent; /* E5: so many frames in a row it wrote to no log after it had answered last */
-    bool logs;      /* E5: it has written to a log after an answer */
-    bool timed;     /* E3: its timers do the work of requests */
+    uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    bool timed;              /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -56,16 +55,18 @@ struct frame {
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     bool fresh;                   /* ... and no hook was entered since it answered */
     bool touched;                 /* ... and something else was touched since */
-    bool watched, followed;       /* ... and a log after it is looked out for; and was written */
+    bool watched;                 /* ... and a log after it is looked out for */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
+    uint8_t answers;              /* ... how many it gave */
     uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
-    uintptr_t passing; /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
 };
@@ -130,9 +131,9 @@ struct thread {
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
     struct origin start_origin; /* who started it */
-    uint64_t waits;         /* counts waits, to name them */
-    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uint64_t waits;             /* counts waits, to name them */
+    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
     struct loop *ran_out;                      /* E3: whose last wait ran out */
     struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
