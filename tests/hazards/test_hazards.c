@@ -162,14 +162,16 @@ Test(H27, ways_of_starting) {
 
 TestSuite(faults, .timeout = 3600);
 
-/* Each call that comes back fails now and then, behind the shim: the program meets the same faults with it and
- * without it, and ends with the same results. Lines of its log are not compared: they have their context. */
+/* Each call that comes back fails now and then, behind the shim: the program meets the same faults with it
+ * and without it, and ends with the same results. Lines of its log are not compared: they have their context.
+ */
 Test(faults, calls_that_fail_interrupted_short_or_without_room) {
-    expect_same(SCRIPT_HEAD "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
-                            "  FAULTS=$seed LD_PRELOAD=${SHIM:+$SHIM:}$H/libfault.so CTXSHIM_OPTIONS=annotate=stderr "
-                            "$H/faults 2>log | md5sum\n"
-                            "  echo $seed: ${PIPESTATUS[0]}, $(sed 's/^\\[[^]]*\\] //' log | md5sum)\n"
-                            "done; echo all\n",
+    expect_same(SCRIPT_HEAD
+                "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
+                "  FAULTS=$seed LD_PRELOAD=${SHIM:+$SHIM:}$H/libfault.so CTXSHIM_OPTIONS=annotate=stderr "
+                "$H/faults 2>log | md5sum\n"
+                "  echo $seed: ${PIPESTATUS[0]}, $(sed 's/^\\[[^]]*\\] //' log | md5sum)\n"
+                "done; echo all\n",
                 "all");
 }
 
