@@ -34,6 +34,11 @@ enum holder_kind {
 #undef HOLDER_ROW
 };
 
+/* Is a request that is over held too long by such a one? Not by its own connection, nor by who works for it. */
+static inline bool holding_retains(enum holder_kind kind) {
+    return kind != HOLDER_CONNECTION && kind != HOLDER_THREAD && kind != HOLDER_SCOPE;
+}
+
 /* A capture of the API's that was not given back (captures.c). */
 struct capture {
     _Atomic(struct context *) context; /* NULL: free */
@@ -58,7 +63,8 @@ struct gone {
 struct holders_map {
     uint64_t layout;
     const void *records, *slots, *directory;
-    const void *captures, *gone; /* where the pointers to these tables lie */
+    const void *captures, *gone, *stacks; /* where the pointers to these tables lie */
+    const void *sites;                    /* site_table */
 };
 
 struct holding {

@@ -98,7 +98,8 @@ static bool region_begin(void) {
                                      .version = RECORD_VERSION,
                                      .pid = process_pid(),
                                      .size = RECORD_SIZE,
-                                     .started = now()};
+                                     .started = now(),
+                                     .leaks_after = (uint32_t)options.leaks_after};
     kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
     atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
     leaks_region = region;

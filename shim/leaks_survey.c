@@ -111,11 +111,6 @@ static void how_it_came(const struct holding *holding, char *buffer, size_t size
 
 /* --- retained contexts ----------------------------------------------------------------------------- */
 
-static bool may_retain(const struct holding *holding) {
-    return holding->kind != HOLDER_CONNECTION && holding->kind != HOLDER_THREAD &&
-           holding->kind != HOLDER_SCOPE;
-}
-
 /* Of whose request it is; false when that goes on, or there is none. */
 static bool request_over(const struct memory *memory, const struct holding *holding,
                          struct request_view *view) {
@@ -131,7 +126,7 @@ static void look_at(const struct holding *holding, void *arg) {
     struct request_view view;
     char room[TEXT_ROOM], about[ABOUT_ROOM], how[ABOUT_ROOM];
     bool doubtful;
-    if (!may_retain(holding) || !request_over(memory, holding, &view))
+    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view))
         return;
     uint32_t held = context_clock() - view.since;
     if (held > UINT32_MAX / 2)
