@@ -36,6 +36,22 @@ static inline bool memory_copy(const struct memory *memory, void *to, const void
     return memory->read(memory, &(struct piece){to, from, size}, 1);
 }
 
+/* A list that is followed there may lead in a circle: in a forged core file, or since it changed meanwhile. Zero
+ * at its beginning; true once an address comes again, at the latest in the third round (Brent's way). */
+struct circle {
+    const void *mark;
+    size_t steps, next;
+};
+static inline bool circle_closed(struct circle *circle, const void *address) {
+    if (address == circle->mark)
+        return true;
+    if (circle->steps++ == circle->next) {
+        circle->mark = address;
+        circle->next = 2 * circle->steps;
+    }
+    return false;
+}
+
 /* Writes the stack of the context whose address lies at `current` (an address in that memory, as of a flow's
  * `current`) into the buffer, as context_format does; but what does not fit is cut at its beginning, with
  * "..." before the rest. Returns the text, which lies at the buffer's end; NULL when no look at it was whole,

@@ -47,7 +47,7 @@ static uintptr_t module_bases[MODULES_MOST]; /* by number - 1 */
 static uint32_t modules;
 static uint8_t stacks_written[STACKS_MOST];
 
-static uint64_t now(void) {
+static uint64_t wall_clock(void) {
     struct timespec time = {0};
     clock_gettime(CLOCK_REALTIME, &time);
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
@@ -98,7 +98,7 @@ static bool region_begin(void) {
                                      .version = RECORD_VERSION,
                                      .pid = process_pid(),
                                      .size = RECORD_SIZE,
-                                     .started = now(),
+                                     .started = wall_clock(),
                                      .leaks_after = (uint32_t)options.leaks_after};
     kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
     atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
@@ -131,13 +131,13 @@ static uint32_t build_id_of(uintptr_t base, const ElfW(Phdr) * part, uint8_t id[
     uintptr_t at = base + part->p_vaddr, end = at + part->p_memsz;
     while (part->p_type == PT_NOTE && at + sizeof(ElfW(Nhdr)) <= end) {
         const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
-        uintptr_t name = at + sizeof *note, bytes = name + (note->n_namesz + 3) / 4 * 4;
+        uintptr_t name = at + sizeof *note, bytes = name + ((size_t)note->n_namesz + 3) / 4 * 4;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= RECORD_BUILD_ID &&
             bytes + note->n_descsz <= end) {
             memcpy(id, (const void *)bytes, note->n_descsz);
             return note->n_descsz;
         }
-        at = bytes + (note->n_descsz + 3) / 4 * 4;
+        at = bytes + ((size_t)note->n_descsz + 3) / 4 * 4;
     }
     return 0;
 }
@@ -248,7 +248,7 @@ static uint32_t leak_write(const struct leak *leak) {
     uint32_t stack = stack_number(leak->site), other_stack = stack_number(leak->other_site);
     struct record_place place = place_of(site_address(leak->site)),
                         other = place_of(site_address(leak->other_site));
-    size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (OPERATIONS_ROOM + 1);
+    size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (size_t)(OPERATIONS_ROOM + 1);
     struct record_leak *entry = entry_begin(size, RECORD_LEAK);
     if (entry == NULL)
         return 0;
@@ -259,7 +259,7 @@ static uint32_t leak_write(const struct leak *leak) {
     entry->other_stack = other_stack;
     entry->place = place;
     entry->other = other;
-    entry->first = now();
+    entry->first = wall_clock();
     entry->age = leak->age;
     atomic_store_explicit(&entry->last, entry->first, memory_order_relaxed);
     atomic_store_explicit(&entry->count, 1, memory_order_relaxed);
@@ -277,7 +277,7 @@ static uint32_t leak_write(const struct leak *leak) {
 static void leak_again(uint32_t offset) {
     struct record_leak *entry = (struct record_leak *)((char *)leaks_region + offset);
     atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed);
-    atomic_store_explicit(&entry->last, now(), memory_order_relaxed);
+    atomic_store_explicit(&entry->last, wall_clock(), memory_order_relaxed);
 }
 
 void leaks_note(const struct leak *leak) {

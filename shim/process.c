@@ -6,6 +6,7 @@
 #include "leaks.h"
 #include "rules.h"
 #include "thread.h"
+#include "unwind.h"
 
 #include <sys/mman.h>
 
@@ -66,7 +67,7 @@ bool process_set_right(void) {
     pid = kernel_shut ? 0 : kernel_pid();
     atomic_store_explicit(process_mine, 1, memory_order_relaxed);
     process_did_fork();
-    thread_forked();
+    unwind_forked(thread_forked());
     rules_forked();
     leaks_forked();
     return true;

@@ -104,6 +104,7 @@ static bool add_pair(GString *additions, const char *key, const char *value, GEr
 static gboolean take_row(const char *option, const char *value, gpointer data, GError **error) {
     struct options *options = data;
     const struct row *row = row_of_option(option);
+    g_assert(row != NULL); /* the entries are made of the rows */
     if (strcmp(row->key, "leaks") == 0)
         options->leaks = true;
     else if (strcmp(row->key, "record_path") == 0)

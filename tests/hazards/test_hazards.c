@@ -87,6 +87,10 @@ Test(H2, mimalloc) {
     expect_same(WITH "A=libmimalloc.so.2\n" ALLOCATORS, "done");
 }
 
+Test(H7, a_program_of_an_older_libc) {
+    expect_same(SCRIPT_HEAD "ctx $H/old; echo $?; LD_BIND_NOW=1 ctx $H/old; echo $?\n", "a shell's child");
+}
+
 Test(H8, programs_of_the_sanitizers) {
     expect_same(SCRIPT_HEAD
                 "run() { if [ -n \"$SHIM\" ]; then $TREE/" BUILD
@@ -154,11 +158,37 @@ Test(H27, ways_of_starting) {
                 "chosen: 2");
 }
 
+/* --- faults ----------------------------------------------------------------------------------------- */
+
+TestSuite(faults, .timeout = 3600);
+
+/* Each call that comes back fails now and then, behind the shim: the program meets the same faults with it and
+ * without it, and ends with the same results. Lines of its log are not compared: they have their context. */
+Test(faults, calls_that_fail_interrupted_short_or_without_room) {
+    expect_same(SCRIPT_HEAD "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
+                            "  FAULTS=$seed LD_PRELOAD=${SHIM:+$SHIM:}$H/libfault.so CTXSHIM_OPTIONS=annotate=stderr "
+                            "$H/faults 2>log | md5sum\n"
+                            "  echo $seed: ${PIPESTATUS[0]}, $(sed 's/^\\[[^]]*\\] //' log | md5sum)\n"
+                            "done; echo all\n",
+                "all");
+}
+
+Test(faults, no_context_is_left_by_calls_that_failed) {
+    struct outcome outcome =
+        pair_run(SCRIPT_HEAD "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
+                             "  FAULTS=$seed LD_PRELOAD=$H/libfault.so $H/faults_linked 2>&1 >/dev/null | "
+                             "grep -v ^step | sed \"s/^/$seed: /; s/faults = [1-9][0-9]*/some faults/\"\n"
+                             "done | grep -v 'live contexts = 0, some faults' || echo none is left\n",
+                 NULL);
+    cr_expect_str_eq(outcome.out, "none is left\n");
+    pair_free(&outcome);
+}
+
 /* --- real work ------------------------------------------------------------------------------------ */
 
 /* Without -g, which keeps the directory's name. */
 Test(work, this_project_compiled_by_gcc_and_clang, .timeout = 320) {
-    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks .\n"
+    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks $TREE/scripts .\n"
                 "for cc in gcc clang; do\n"
                 "  ctx make -s -j2 CC=$cc CFLAGS=-O1 BUILD=b $(echo ctxstore/*.c | sed 's|\\.c|.o|g; "
                 "s|ctxstore|b/ctxstore|g'); echo $?\n"

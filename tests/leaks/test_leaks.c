@@ -74,10 +74,10 @@ static void expect_clean(const char *name) {
 }
 
 #define LEAK(name, kind, api)                                                                                \
-    Test(leaks, name) {                                                                                      \
+    Test(leaks, name, .timeout = 100) {                                                                                      \
         expect_leak(#name, kind);                                                                            \
     }                                                                                                        \
-    Test(clean, name) {                                                                                      \
+    Test(clean, name, .timeout = 100) {                                                                                      \
         expect_clean(#name);                                                                                 \
     }
 #include "cases.def"
@@ -154,21 +154,21 @@ static void expect_retained_outside(const char *name, const char *options, const
     cr_expect(strstr(seen.out, holder) != NULL, "%s", seen.out);
 }
 
-Test(running, retained_contexts_are_seen_from_outside, .fini = fall) {
+Test(running, retained_contexts_are_seen_from_outside, .fini = fall, .timeout = 30) {
     expect_retained_outside("timer_repeats", "leaks=1:leaks_after=0:stacks=1", "held by a repeating timer, fd ");
 }
 
-Test(running, what_was_let_go_is_seen_from_outside, .fini = fall) {
+Test(running, what_was_let_go_is_seen_from_outside, .fini = fall, .timeout = 30) {
     expect_retained_outside("timer_repeats_after_firing", "leaks=1:leaks_after=0", "its name alone");
 }
 
-Test(running, what_is_not_held_long_is_no_leak, .fini = fall) {
+Test(running, what_is_not_held_long_is_no_leak, .fini = fall, .timeout = 30) {
     stand("timer_repeats", "leaks=1:leaks_after=1000");
     ask("leaks");
     cr_expect(seen.status == 0, "%s", seen.out);
 }
 
-Test(running, holders_are_listed, .fini = fall) {
+Test(running, holders_are_listed, .fini = fall, .timeout = 30) {
     stand("pool_asked", "leaks=1");
     ask("holders");
     cr_expect(seen.status == 0, "%s", seen.err);
@@ -177,14 +177,14 @@ Test(running, holders_are_listed, .fini = fall) {
               "%s", seen.out);
 }
 
-Test(running, holders_are_listed_without_leaks, .fini = fall) {
+Test(running, holders_are_listed_without_leaks, .fini = fall, .timeout = 30) {
     stand("eventfd_queued", "");
     ask("holders");
     cr_expect(g_regex_match_simple(" 1 +-  queued wake-up \\(fd [0-9]+\\) +conn#1 req#1\n", seen.out, 0, 0), "%s",
               seen.out);
 }
 
-Test(running, a_signal_asks_for_a_report, .fini = fall) {
+Test(running, a_signal_asks_for_a_report, .fini = fall, .timeout = 30) {
     char text[4096] = "";
     size_t used = 0;
     stand("timer_repeats", "leaks=1:leaks_after=0:leaks_signal=12");
