@@ -78,8 +78,8 @@ static void *region_map(void) {
     long fd = -EEXIST;
     for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
         region_path(path, sizeof path, image);
-        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
-                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         0600, 0, 0);
     }
     if (fd < 0)
         return kernel_map(RECORD_SIZE);

@@ -65,9 +65,9 @@ static const struct record_entry *entry_next(const struct record_entry *entry) {
 static const struct record_entry *entry_find(enum record_type type, uint32_t number) {
     const struct record_entry *entry = NULL;
     while ((entry = entry_next(entry)) != NULL)
-        if (entry->type == type && (type == RECORD_STACK ? ((const struct record_stack *)entry)->number
-                                                         : ((const struct record_module *)entry)->number) ==
-                                       number)
+        if (entry->type == type &&
+            (type == RECORD_STACK ? ((const struct record_stack *)entry)->number
+                                  : ((const struct record_module *)entry)->number) == number)
             return entry;
     return NULL;
 }
@@ -128,7 +128,8 @@ static void print_leak(long fd, const struct record_leak *leak) {
                *how = text_after(about);
     char line[LINE_ROOM];
     struct text text = text_in(line, sizeof line);
-    uint64_t count = atomic_load_explicit(&((struct record_leak *)(uintptr_t)leak)->count, memory_order_relaxed);
+    uint64_t count =
+        atomic_load_explicit(&((struct record_leak *)(uintptr_t)leak)->count, memory_order_relaxed);
     text_put(&text, kinds[leak->kind]);
     text_put(&text, " of '");
     put_shown(&text, operations[0] != '\0' ? operations : "(no operation)");

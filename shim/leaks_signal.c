@@ -1,7 +1,7 @@
 /* `leaks_signal`: a signal that asks a running process for a report.
  *
- * The handler may interrupt anything. Outside the guard it makes the report itself; inside, it leaves word, and
- * the next hand-over makes it (leaks.c). The signal does nothing else: calls that it interrupts are begun
+ * The handler may interrupt anything. Outside the guard it makes the report itself; inside, it leaves word,
+ * and the next hand-over makes it (leaks.c). The signal does nothing else: calls that it interrupts are begun
  * again, and it is taken only when nobody else has it: what the program sets later stands. */
 #include "leaks.h"
 

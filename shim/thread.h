@@ -28,9 +28,9 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint8_t silent; /* E5: so many frames in a row it wrote to no log after it had answered last */
-    bool logs;      /* E5: it has written to a log after an answer */
-    bool timed;     /* E3: its timers do the work of requests */
+    uint8_t silent;     /* E5: so many frames in a row it wrote to no log after it had answered last */
+    bool logs;          /* E5: it has written to a log after an answer */
+    bool timed;         /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -65,7 +65,7 @@ struct frame {
     bool watched, followed;       /* ... and a log after it is looked out for; and was written */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
     uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
-    uintptr_t passing; /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
 };
@@ -130,9 +130,9 @@ struct thread {
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
     struct origin start_origin; /* who started it */
-    uint64_t waits;         /* counts waits, to name them */
-    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uint64_t waits;             /* counts waits, to name them */
+    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
     struct loop *ran_out;                      /* E3: whose last wait ran out */
     struct open_file *closing;                 /* taken out of its slot by a close that is on its way */

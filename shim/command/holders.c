@@ -52,7 +52,8 @@ static void row_add(struct row *row, const struct held *held) {
     if (held->fd >= 0)
         g_string_append_printf(row->which, "%sfd %d", row->which->len > 0 ? ", " : "", held->fd);
     else if (held->tid != 0)
-        g_string_append_printf(row->which, "%s%d %s", row->which->len > 0 ? ", " : "", held->tid, held->thread);
+        g_string_append_printf(row->which, "%s%d %s", row->which->len > 0 ? ", " : "", held->tid,
+                               held->thread);
 }
 
 /* The most frequent first; of those, the context's order. */
@@ -91,9 +92,9 @@ static GPtrArray *rows_of(const GArray *holdings, const char *operation) {
 
 static void print_row(const struct row *row) {
     char *over = row->over >= 0 ? g_strdup_printf("%.2fs", row->over) : g_strdup("-");
-    char *holder = g_strdup_printf("%s%s%s%s%s", words[row->first->kind], row->first->gone ? " (name only)" : "",
-                                   row->which->len > 0 ? " (" : "", row->which->str,
-                                   row->which->len > 0 ? ")" : "");
+    char *holder =
+        g_strdup_printf("%s%s%s%s%s", words[row->first->kind], row->first->gone ? " (name only)" : "",
+                        row->which->len > 0 ? " (" : "", row->which->str, row->which->len > 0 ? ")" : "");
     char *shown = escape_text(holder), *operations = escape_text(row->first->operations);
     printf("%6u %10s  %-44s  %s\n", row->count, over, shown, operations);
     g_free(operations);

@@ -23,7 +23,8 @@ struct taking {
 
 /* --- places -------------------------------------------------------------------------------------------- */
 
-/* Where a file is loaded: address - base is its own address. A program that is not relocatable has its own. */
+/* Where a file is loaded: address - base is its own address. A program that is not relocatable has its own.
+ */
 static uint64_t base_of(const struct target *target, const char *path) {
     const GArray *mappings = target_mappings(target);
     Elf64_Ehdr header;
@@ -72,12 +73,14 @@ static GArray *places_of(struct taking *taking, uint16_t site) {
     if (site == 0)
         return places;
     if (site < STACK_FIRST) {
-        if (target_read(taking->target, (uintptr_t)map->sites + site * sizeof address, &address, sizeof address))
+        if (target_read(taking->target, (uintptr_t)map->sites + site * sizeof address, &address,
+                        sizeof address))
             place_add(taking, places, address);
         return places;
     }
     if (!target_read(taking->target, (uintptr_t)map->stacks, &table, sizeof table) || table == 0 ||
-        !target_read(taking->target, table + (uint64_t)(site - STACK_FIRST) * sizeof stack, &stack, sizeof stack))
+        !target_read(taking->target, table + (uint64_t)(site - STACK_FIRST) * sizeof stack, &stack,
+                     sizeof stack))
         return places;
     for (uint32_t i = 0; i < stack.frames && i < STACK_FRAMES; i++)
         place_add(taking, places, (uintptr_t)stack.frame[i]);

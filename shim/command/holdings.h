@@ -22,7 +22,8 @@ struct held {
     int from;         /* the thread that left it there; 0: not known */
 };
 
-/* One struct held for each; to be freed with g_array_unref. Empty when the library in it is another version's. */
+/* One struct held for each; to be freed with g_array_unref. Empty when the library in it is another
+ * version's. */
 GArray *holdings_take(struct target *target, const struct census *census);
 
 #endif

@@ -138,7 +138,8 @@ void record_free(struct record *record) {
     g_free(record);
 }
 
-/* --- what a running process holds ------------------------------------------------------------------------- */
+/* --- what a running process holds -------------------------------------------------------------------------
+ */
 
 static const char *const holder_words[] = {
 #define HOLDER_WORD(name, word) [name] = word,
@@ -168,8 +169,12 @@ static struct leak_seen leak_of(struct record *record, const struct held *held) 
     if (held->gone)
         g_string_append(about, ": its name alone, its values were let go");
     const char *how = held->from != 0 ? g_strdup_printf("left there by thread %d", held->from) : "";
-    return (struct leak_seen){entry, g_strdup(held->operations), g_strdup(held->thread),
-                              g_string_free(about, FALSE), how, g_array_ref(held->stack),
+    return (struct leak_seen){entry,
+                              g_strdup(held->operations),
+                              g_strdup(held->thread),
+                              g_string_free(about, FALSE),
+                              how,
+                              g_array_ref(held->stack),
                               g_array_new(FALSE, FALSE, sizeof(struct place))};
 }
 

@@ -1,5 +1,5 @@
-/* Planted leaks: each is found, named by its kind, and located at its line; its clean twin is silent. And what
- * holds of records and of the supervisor. Run from the root of the tree. */
+/* Planted leaks: each is found, named by its kind, and located at its line; its clean twin is silent. And
+ * what holds of records and of the supervisor. Run from the root of the tree. */
 #include <criterion/criterion.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -74,10 +74,10 @@ static void expect_clean(const char *name) {
 }
 
 #define LEAK(name, kind, api)                                                                                \
-    Test(leaks, name, .timeout = 100) {                                                                                      \
+    Test(leaks, name, .timeout = 100) {                                                                      \
         expect_leak(#name, kind);                                                                            \
     }                                                                                                        \
-    Test(clean, name, .timeout = 100) {                                                                                      \
+    Test(clean, name, .timeout = 100) {                                                                      \
         expect_clean(#name);                                                                                 \
     }
 #include "cases.def"
@@ -127,8 +127,8 @@ static int subject_out, subject_err;
 
 static void stand(const char *name, const char *options) {
     char *arguments[] = {PLANTED, (char *)name, "stay", NULL}, byte;
-    cr_assert(g_spawn_async_with_pipes(NULL, arguments, preloaded(options), G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
-                                       &subject, NULL, &subject_out, &subject_err, NULL));
+    cr_assert(g_spawn_async_with_pipes(NULL, arguments, preloaded(options), G_SPAWN_DO_NOT_REAP_CHILD, NULL,
+                                       NULL, &subject, NULL, &subject_out, &subject_err, NULL));
     cr_assert(read(subject_out, &byte, 1) == 1, "it does not start");
 }
 
@@ -155,7 +155,8 @@ static void expect_retained_outside(const char *name, const char *options, const
 }
 
 Test(running, retained_contexts_are_seen_from_outside, .fini = fall, .timeout = 30) {
-    expect_retained_outside("timer_repeats", "leaks=1:leaks_after=0:stacks=1", "held by a repeating timer, fd ");
+    expect_retained_outside("timer_repeats", "leaks=1:leaks_after=0:stacks=1",
+                            "held by a repeating timer, fd ");
 }
 
 Test(running, what_was_let_go_is_seen_from_outside, .fini = fall, .timeout = 30) {
@@ -172,16 +173,16 @@ Test(running, holders_are_listed, .fini = fall, .timeout = 30) {
     stand("pool_asked", "leaks=1");
     ask("holders");
     cr_expect(seen.status == 0, "%s", seen.err);
-    cr_expect(g_regex_match_simple(" 1 +[0-9.]+s  outbound connection \\(fd [0-9]+\\) +conn#1 req#1\n", seen.out, 0,
-                                   0),
+    cr_expect(g_regex_match_simple(" 1 +[0-9.]+s  outbound connection \\(fd [0-9]+\\) +conn#1 req#1\n",
+                                   seen.out, 0, 0),
               "%s", seen.out);
 }
 
 Test(running, holders_are_listed_without_leaks, .fini = fall, .timeout = 30) {
     stand("eventfd_queued", "");
     ask("holders");
-    cr_expect(g_regex_match_simple(" 1 +-  queued wake-up \\(fd [0-9]+\\) +conn#1 req#1\n", seen.out, 0, 0), "%s",
-              seen.out);
+    cr_expect(g_regex_match_simple(" 1 +-  queued wake-up \\(fd [0-9]+\\) +conn#1 req#1\n", seen.out, 0, 0),
+              "%s", seen.out);
 }
 
 Test(running, a_signal_asks_for_a_report, .fini = fall, .timeout = 30) {
