@@ -7,12 +7,12 @@
 
 enum { STACKS = 1 << STACK_BITS, PROBES = 32, PAGE = 4096 };
 
-static struct stack *stacks;
+struct stack *stack_table;
 
 bool stacks_begin(void) {
     size_t size = STACKS * sizeof(struct stack);
-    stacks = kernel_map((size + PAGE - 1) / PAGE * PAGE);
-    return stacks != NULL;
+    stack_table = kernel_map((size + PAGE - 1) / PAGE * PAGE);
+    return stack_table != NULL;
 }
 
 static uint64_t hash_of(void *const *frames, unsigned count) {
@@ -36,20 +36,20 @@ static bool slot_take(struct stack *slot, uint64_t hash, void *const *frames, un
 }
 
 uint16_t stack_add(void *const *frames, unsigned count) {
-    if (stacks == NULL || count == 0 || count > STACK_FRAMES)
+    if (stack_table == NULL || count == 0 || count > STACK_FRAMES)
         return 0;
     uint64_t hash = hash_of(frames, count);
     for (unsigned probe = 0; probe < PROBES; probe++) {
         unsigned index = (unsigned)(hash + probe) % STACKS;
-        if (slot_take(&stacks[index], hash, frames, count))
+        if (slot_take(&stack_table[index], hash, frames, count))
             return (uint16_t)(STACK_FIRST + index);
     }
     return 0;
 }
 
 const struct stack *stack_of(uint16_t number) {
-    if (stacks == NULL || number < STACK_FIRST || number >= STACK_FIRST + STACKS)
+    if (stack_table == NULL || number < STACK_FIRST || number >= STACK_FIRST + STACKS)
         return NULL;
-    const struct stack *stack = &stacks[number - STACK_FIRST];
+    const struct stack *stack = &stack_table[number - STACK_FIRST];
     return atomic_load_explicit(&stack->frames, memory_order_acquire) > 0 ? stack : NULL;
 }

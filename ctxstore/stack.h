@@ -20,6 +20,8 @@ struct stack {
     void *frame[STACK_FRAMES]; /* return addresses, innermost first */
 };
 
+/* NULL before. */
+extern struct stack *stack_table;
 /* Maps the table. False without memory. Once, at start-up. */
 bool stacks_begin(void);
 /* The number of these addresses, of at most STACK_FRAMES; 0: no room. */

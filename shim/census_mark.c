@@ -1,4 +1,5 @@
 /* What the outside finds the census by: see census.h. */
+#include "../ctxstore/stack.h"
 #include "census.h"
 #include "leaks.h"
 #include "openfile.h"
@@ -9,5 +10,5 @@ __attribute__((used)) const struct census census_mark = {
     .records = &thread_records,
     .leaks = &leaks_region,
     .holders = {HOLDERS_LAYOUT, &thread_records, file_first_slots, &file_directory, &captures_table,
-                &gone_table},
+                &gone_table, &stack_table, site_table},
 };

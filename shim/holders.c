@@ -22,16 +22,17 @@ static void tell(const struct walk *walk, const struct holding *holding) {
 }
 
 /* The place holds a context, or it is empty and has let go of one. */
-static void tell_place(const struct walk *walk, struct holding holding, const void *context, uint16_t number) {
+static void tell_place(const struct walk *walk, struct holding holding, const void *context,
+                       uint16_t number) {
     const struct gone *table;
     struct gone gone;
     if (context != NULL) {
         tell(walk, &holding);
         return;
     }
-    if (number == 0 || number >= GONE_MOST || !memory_copy(walk->memory, &table, walk->map->gone, sizeof table) ||
-        table == NULL || !memory_copy(walk->memory, &gone, &table[number], sizeof gone) ||
-        gone.place != holding.at)
+    if (number == 0 || number >= GONE_MOST ||
+        !memory_copy(walk->memory, &table, walk->map->gone, sizeof table) || table == NULL ||
+        !memory_copy(walk->memory, &gone, &table[number], sizeof gone) || gone.place != holding.at)
         return;
     gone.text[GONE_TEXT - 1] = '\0';
     holding.gone = &gone;

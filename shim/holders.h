@@ -1,7 +1,8 @@
 /* Who holds which context: every carrier, thread and capture, seen from inside or from outside.
  *
- * As in census.h, nobody is stopped and no lock is taken: memory is type-stable, everything is copied (peek.h)
- * and believed for no longer than it stays what it was. Lists that change meanwhile may be seen in part.
+ * As in census.h, nobody is stopped and no lock is taken: memory is type-stable, everything is copied
+ * (peek.h) and believed for no longer than it stays what it was. Lists that change meanwhile may be seen in
+ * part.
  *
  * A place that waits for ever lets go of a request that is over (cell_let_go); with `leaks` what that was is
  * kept here, as text, for as long as the place goes on. */
@@ -34,6 +35,12 @@ enum holder_kind {
 #undef HOLDER_ROW
 };
 
+/* Is a request that is over held too long by such a one? Not by its own connection, nor by who works for it.
+ */
+static inline bool holding_retains(enum holder_kind kind) {
+    return kind != HOLDER_CONNECTION && kind != HOLDER_THREAD && kind != HOLDER_SCOPE;
+}
+
 /* A capture of the API's that was not given back (captures.c). */
 struct capture {
     _Atomic(struct context *) context; /* NULL: free */
@@ -42,7 +49,8 @@ struct capture {
 };
 enum { CAPTURES_MOST = 1 << 12, CAPTURE_PROBES = 64 };
 
-/* What a place that goes on has let go of. A ring: the place says which one, and that one says which place. */
+/* What a place that goes on has let go of. A ring: the place says which one, and that one says which place.
+ */
 enum { GONE_MOST = 1024, GONE_TEXT = 112 };
 struct gone {
     const void *place;
@@ -58,7 +66,8 @@ struct gone {
 struct holders_map {
     uint64_t layout;
     const void *records, *slots, *directory;
-    const void *captures, *gone; /* where the pointers to these tables lie */
+    const void *captures, *gone, *stacks; /* where the pointers to these tables lie */
+    const void *sites;                    /* site_table */
 };
 
 struct holding {

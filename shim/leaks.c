@@ -78,8 +78,8 @@ static void *region_map(void) {
     long fd = -EEXIST;
     for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
         region_path(path, sizeof path, image);
-        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
-                         O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         0600, 0, 0);
     }
     if (fd < 0)
         return kernel_map(RECORD_SIZE);
@@ -98,7 +98,8 @@ static bool region_begin(void) {
                                      .version = RECORD_VERSION,
                                      .pid = process_pid(),
                                      .size = RECORD_SIZE,
-                                     .started = wall_clock()};
+                                     .started = wall_clock(),
+                                     .leaks_after = (uint32_t)options.leaks_after};
     kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
     atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
     leaks_region = region;

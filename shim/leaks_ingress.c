@@ -39,8 +39,8 @@ static void note(const struct context *other, uint16_t site, const struct contex
         text_put(&text, name);
     }
     text_end(&text);
-    leaks_note(&(struct leak){
-        .kind = LEAK_CONTAMINATED, .site = site, .operations = operations, .about = about});
+    leaks_note(
+        &(struct leak){.kind = LEAK_CONTAMINATED, .site = site, .operations = operations, .about = about});
 }
 
 void leaks_ingress_slow(struct thread *thread, const struct context *fresh, const char *what) {

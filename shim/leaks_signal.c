@@ -1,7 +1,7 @@
 /* `leaks_signal`: a signal that asks a running process for a report.
  *
- * The handler may interrupt anything. Outside the guard it makes the report itself; inside, it leaves word, and
- * the next hand-over makes it (leaks.c). The signal does nothing else: calls that it interrupts are begun
+ * The handler may interrupt anything. Outside the guard it makes the report itself; inside, it leaves word,
+ * and the next hand-over makes it (leaks.c). The signal does nothing else: calls that it interrupts are begun
  * again, and it is taken only when nobody else has it: what the program sets later stands. */
 #include "leaks.h"
 
@@ -25,10 +25,13 @@ static void asked(int number) {
     int error = errno;
     (void)number;
     atomic_store(&leaks_asked, true);
-    struct thread *thread = thread_guard == 0 ? thread_enter_known() : NULL;
-    if (thread != NULL) {
+    uintptr_t guard = thread_guard;
+    if (guard == 0 || guard == GUARD_HANDLER) { /* our own hook has put the latter there, for a handler */
+        thread_guard = (uintptr_t)__builtin_frame_address(0);
+        atomic_signal_fence(memory_order_seq_cst);
         leaks_answer();
-        thread_leave();
+        atomic_signal_fence(memory_order_seq_cst);
+        thread_guard = guard;
     }
     errno = error;
 }

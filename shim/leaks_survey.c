@@ -2,8 +2,8 @@
  * and, when the process ends, what is still open.
  *
  * A request is over when its connection was closed, its answer written and nothing asked since, or its scope
- * popped. Who still holds it then, for longer than `leaks_after`, retains it: but not its own connection, nor a
- * thread that is at work in it. */
+ * popped. Who still holds it then, for longer than `leaks_after`, retains it: but not its own connection, nor
+ * a thread that is at work in it. */
 #include "leaks.h"
 
 #include "../ctxstore/kernel.h"
@@ -33,10 +33,9 @@ static bool is_new(uint64_t number) {
     uint64_t key = (number ^ number >> 31) * UINT64_C(0x9E3779B97F4A7C15) | 1;
     for (unsigned probe = 0; probe < 64; probe++) {
         uint64_t found = 0;
-        if (atomic_compare_exchange_strong(&seen[(key >> 40) % SEEN_MOST + probe < SEEN_MOST
-                                                     ? (key >> 40) % SEEN_MOST + probe
-                                                     : probe],
-                                           &found, key))
+        if (atomic_compare_exchange_strong(
+                &seen[(key >> 40) % SEEN_MOST + probe < SEEN_MOST ? (key >> 40) % SEEN_MOST + probe : probe],
+                &found, key))
             return true;
         if (found == key)
             return false;
@@ -111,11 +110,6 @@ static void how_it_came(const struct holding *holding, char *buffer, size_t size
 
 /* --- retained contexts ----------------------------------------------------------------------------- */
 
-static bool may_retain(const struct holding *holding) {
-    return holding->kind != HOLDER_CONNECTION && holding->kind != HOLDER_THREAD &&
-           holding->kind != HOLDER_SCOPE;
-}
-
 /* Of whose request it is; false when that goes on, or there is none. */
 static bool request_over(const struct memory *memory, const struct holding *holding,
                          struct request_view *view) {
@@ -131,16 +125,16 @@ static void look_at(const struct holding *holding, void *arg) {
     struct request_view view;
     char room[TEXT_ROOM], about[ABOUT_ROOM], how[ABOUT_ROOM];
     bool doubtful;
-    if (!may_retain(holding) || !request_over(memory, holding, &view))
+    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view))
         return;
     uint32_t held = context_clock() - view.since;
     if (held > UINT32_MAX / 2)
         held = 0;
     if (held < (uint32_t)options.leaks_after * 100 || !is_new(view.serial ^ (uintptr_t)holding->at))
         return;
-    const char *operations = holding->gone != NULL ? holding->gone->text
-                                                   : context_peek(memory, holding->at, room, sizeof room,
-                                                                  &doubtful);
+    const char *operations = holding->gone != NULL
+                                 ? holding->gone->text
+                                 : context_peek(memory, holding->at, room, sizeof room, &doubtful);
     about_holder(holding, about, sizeof about);
     how_it_came(holding, how, sizeof how);
     leaks_note(&(struct leak){.kind = LEAK_RETAINED,
@@ -177,7 +171,8 @@ static bool note_open(const struct context *at, const struct context *copy, void
     const struct owner *owner = arg;
     char room[TEXT_ROOM];
     bool doubtful;
-    uint64_t serial = atomic_load_explicit(&((struct context *)(uintptr_t)copy)->serial, memory_order_relaxed);
+    uint64_t serial =
+        atomic_load_explicit(&((struct context *)(uintptr_t)copy)->serial, memory_order_relaxed);
     if (!was_left(copy, owner->flow) || !is_new(serial))
         return true;
     leaks_note(&(struct leak){.kind = LEAK_UNPOPPED,

@@ -1,5 +1,5 @@
-/* Values that are alive, kept with `leaks`, so that it can be said at the end which of them nothing reaches any
- * longer: no flow, and no carrier of work that goes on.
+/* Values that are alive, kept with `leaks`, so that it can be said at the end which of them nothing reaches
+ * any longer: no flow, and no carrier of work that goes on.
  *
  * States of a slot: NULL, free; a value, whose owner alone frees it again. `site` is written by whoever took
  * the slot. A full neighbourhood leaves a value out. */

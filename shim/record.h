@@ -26,7 +26,7 @@ struct record_header {
     _Atomic uint64_t used;    /* bytes, this header included */
     _Atomic uint64_t dropped; /* entries that found no room */
     _Atomic uint32_t ended;   /* 1: the process has come to its end, and looked at what was left */
-    uint32_t reserved;
+    uint32_t leaks_after;     /* the option, seconds */
     char exe[RECORD_EXE];
 };
 

@@ -97,9 +97,9 @@ static void print_leak(const struct shown *shown, gboolean colour) {
     const struct record_leak *entry = leak->entry;
     char *operations = escape_text(*leak->operations != '\0' ? leak->operations : "(no operation)");
     char *thread = escape_text(leak->thread);
-    printf("%s%s%s of '%s', %" G_GUINT64_FORMAT " time%s, thread %d (%s), from:\n",
-           colour ? "\033[31m" : "", kinds[entry->kind], colour ? "\033[0m" : "", operations,
-           (uint64_t)entry->count, entry->count == 1 ? "" : "s", entry->tid, thread);
+    printf("%s%s%s of '%s', %" G_GUINT64_FORMAT " time%s, thread %d (%s), from:\n", colour ? "\033[31m" : "",
+           kinds[entry->kind], colour ? "\033[0m" : "", operations, (uint64_t)entry->count,
+           entry->count == 1 ? "" : "s", entry->tid, thread);
     print_stack(shown->stack);
     if (shown->other->len > 0) {
         puts("  against the scope from:");

@@ -13,10 +13,8 @@ static const struct verb {
     const char *name;
     int (*main)(int argc, char **argv);
 } verbs[] = {
-    {"run", command_run},
-    {"ps", command_ps},
-    {"leaks", command_leaks},
-    {"hooks", command_hooks},
+    {"run", command_run},         {"ps", command_ps},       {"leaks", command_leaks},
+    {"holders", command_holders}, {"hooks", command_hooks},
 };
 
 static const char help[] =
@@ -24,6 +22,7 @@ static const char help[] =
     "  ctxshim run [OPTIONS] [--] PROGRAM [ARG...]\n"
     "  ctxshim ps [OPTIONS] PID|CORE\n"
     "  ctxshim leaks [OPTIONS] FILE|PID\n"
+    "  ctxshim holders [OPTIONS] PID|CORE [OPERATION]\n"
     "  ctxshim hooks [--names]\n"
     "  ctxshim --help | --version\n"
     "\n"
@@ -34,6 +33,7 @@ static const char help[] =
     "  run     start a program under the shim; \"ctxshim run --help\" lists the options\n"
     "  ps      which context each thread of a process works in, seen from outside\n"
     "  leaks   report the context leaks that were recorded, with names and lines\n"
+    "  holders which contexts are alive in a process, and who keeps them\n"
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"

@@ -13,7 +13,7 @@ struct options {
     const char *record_path; /* --record-path, --log-path, --suppressions; or NULL */
     const char *log_path;
     const char *suppressions;
-    int exitcode; /* in place of 0 when leaks were found */
+    int exitcode;       /* in place of 0 when leaks were found */
     GString *additions; /* what goes to the end of CTXSHIM_OPTIONS: "key=value:key=value" */
 };
 

@@ -97,7 +97,8 @@ static gint in_order(gconstpointer one, gconstpointer other, gpointer own) {
     return first != second ? (first ? -1 : 1) : strcmp(a, b);
 }
 
-/* Paths of records of this run. In a directory of the user's, those of other processes may be of other runs. */
+/* Paths of records of this run. In a directory of the user's, those of other processes may be of other runs.
+ */
 static GPtrArray *records_list(const struct options *options, pid_t child) {
     GPtrArray *records = g_ptr_array_new_with_free_func(g_free);
     char *parent = g_path_get_dirname(options->record_path);

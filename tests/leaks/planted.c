@@ -1,5 +1,5 @@
-/* Programs that leak a context, each in one way, and their clean twins: `planted NAME leak|clean`. A line with
- * the comment HERE and a name is the one that the report has to name.
+/* Programs that leak a context, each in one way, and their clean twins: `planted NAME leak|clean|stay`. A
+ * line with the comment HERE and a name is the one that the report has to name.
  *
  * They are small servers: the client's side goes through raw system calls, which the shim does not see. */
 #include "../../ctxstore/kernel.h"
@@ -653,13 +653,23 @@ static void killed(void) {
         pause();
 }
 
+/* It leaks, and goes on. */
+static void stay(void) {
+    puts("ready");
+    fflush(stdout);
+    while (true)
+        pause();
+}
+
 int main(int argc, char **argv) {
     need(argc == 3, "planted NAME leak|clean");
     if (strcmp(argv[1], "killed") == 0)
         killed();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (strcmp(cases[i].name, argv[1]) == 0) {
-            cases[i].body(strcmp(argv[2], "leak") == 0);
+            cases[i].body(strcmp(argv[2], "clean") != 0);
+            if (strcmp(argv[2], "stay") == 0)
+                stay();
             return 0;
         }
     need(false, argv[1]);

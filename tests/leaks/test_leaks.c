@@ -1,5 +1,5 @@
-/* Planted leaks: each is found, named by its kind, and located at its line; its clean twin is silent. And what
- * holds of records and of the supervisor. Run from the root of the tree. */
+/* Planted leaks: each is found, named by its kind, and located at its line; its clean twin is silent. And
+ * what holds of records and of the supervisor. Run from the root of the tree. */
 #include <criterion/criterion.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -74,10 +74,10 @@ static void expect_clean(const char *name) {
 }
 
 #define LEAK(name, kind, api)                                                                                \
-    Test(leaks, name) {                                                                                      \
+    Test(leaks, name, .timeout = 100) {                                                                      \
         expect_leak(#name, kind);                                                                            \
     }                                                                                                        \
-    Test(clean, name) {                                                                                      \
+    Test(clean, name, .timeout = 100) {                                                                      \
         expect_clean(#name);                                                                                 \
     }
 #include "cases.def"
@@ -118,6 +118,85 @@ Test(preload, writes_to_log_path) {
     g_unlink(path);
     g_rmdir(directory);
     g_dir_close(entries);
+}
+
+/* --- while it runs ------------------------------------------------------------------------------------ */
+
+static GPid subject;
+static int subject_out, subject_err;
+
+static void stand(const char *name, const char *options) {
+    char *arguments[] = {PLANTED, (char *)name, "stay", NULL}, byte;
+    cr_assert(g_spawn_async_with_pipes(NULL, arguments, preloaded(options), G_SPAWN_DO_NOT_REAP_CHILD, NULL,
+                                       NULL, &subject, NULL, &subject_out, &subject_err, NULL));
+    cr_assert(read(subject_out, &byte, 1) == 1, "it does not start");
+}
+
+static void fall(void) {
+    if (subject == 0)
+        return;
+    kill(subject, SIGKILL);
+    waitpid(subject, NULL, 0);
+}
+
+static void ask(const char *verb) {
+    char *pid = g_strdup_printf("%d", subject);
+    RUN(COMMAND, (char *)verb, pid);
+    g_free(pid);
+}
+
+static void expect_retained_outside(const char *name, const char *options, const char *holder) {
+    char *place = g_strdup_printf("planted.c:%d\n", line_of(name));
+    stand(name, options);
+    ask("leaks");
+    cr_expect(seen.status == 23, "%d: %s", seen.status, seen.err);
+    cr_expect(reports(seen.out, "retained context", place), "no %s in:\n%s", place, seen.out);
+    cr_expect(strstr(seen.out, holder) != NULL, "%s", seen.out);
+}
+
+Test(running, retained_contexts_are_seen_from_outside, .fini = fall, .timeout = 30) {
+    expect_retained_outside("timer_repeats", "leaks=1:leaks_after=0:stacks=1",
+                            "held by a repeating timer, fd ");
+}
+
+Test(running, what_was_let_go_is_seen_from_outside, .fini = fall, .timeout = 30) {
+    expect_retained_outside("timer_repeats_after_firing", "leaks=1:leaks_after=0", "its name alone");
+}
+
+Test(running, what_is_not_held_long_is_no_leak, .fini = fall, .timeout = 30) {
+    stand("timer_repeats", "leaks=1:leaks_after=1000");
+    ask("leaks");
+    cr_expect(seen.status == 0, "%s", seen.out);
+}
+
+Test(running, holders_are_listed, .fini = fall, .timeout = 30) {
+    stand("pool_asked", "leaks=1");
+    ask("holders");
+    cr_expect(seen.status == 0, "%s", seen.err);
+    cr_expect(g_regex_match_simple(" 1 +[0-9.]+s  outbound connection \\(fd [0-9]+\\) +conn#1 req#1\n",
+                                   seen.out, 0, 0),
+              "%s", seen.out);
+}
+
+Test(running, holders_are_listed_without_leaks, .fini = fall, .timeout = 30) {
+    stand("eventfd_queued", "");
+    ask("holders");
+    cr_expect(g_regex_match_simple(" 1 +-  queued wake-up \\(fd [0-9]+\\) +conn#1 req#1\n", seen.out, 0, 0),
+              "%s", seen.out);
+}
+
+Test(running, a_signal_asks_for_a_report, .fini = fall, .timeout = 30) {
+    char text[4096] = "";
+    size_t used = 0;
+    stand("timer_repeats", "leaks=1:leaks_after=0:leaks_signal=12");
+    kill(subject, 12);
+    while (used < sizeof text - 1 && strstr(text, "SUMMARY") == NULL) {
+        ssize_t got = read(subject_err, text + used, sizeof text - 1 - used);
+        cr_assert(got > 0, "it ended: %s", text);
+        used += (size_t)got;
+    }
+    cr_expect(reports(text, "retained context", "repeating timer"), "%s", text);
+    cr_expect(waitpid(subject, NULL, WNOHANG) == 0, "the signal has ended it");
 }
 
 /* --- the supervisor ----------------------------------------------------------------------------------- */
