@@ -254,6 +254,8 @@ bool context_is(const struct context *context, uint64_t serial) {
     return atomic_load_explicit(&context->serial, memory_order_acquire) == serial;
 }
 
+void (*context_ended)(const struct context *root);
+
 static struct context *root_of(const struct context *context) {
     while (context != NULL && context->kind != CONTEXT_ROOT)
         context = context->parent;
@@ -262,8 +264,8 @@ static struct context *root_of(const struct context *context) {
 
 void context_end(struct context *context) {
     struct context *root = root_of(context);
-    if (root != NULL)
-        context_mark(root, CONTEXT_OVER);
+    if (root != NULL && !context_mark(root, CONTEXT_OVER) && context_ended != NULL)
+        context_ended(root);
 }
 
 bool context_over(const struct context *context) {

@@ -236,6 +236,8 @@ static inline bool context_closed(const struct context *context) {
  * for ever (a timer that repeats, a registration, a pooled connection) asks whether it is over, and lets go.
  */
 void context_end(struct context *context);
+/* Told of each root that is over, once. Set once at start-up; may be NULL. */
+extern void (*context_ended)(const struct context *root);
 bool context_over(const struct context *context);
 
 /* Gives the nearest root at or above `context` another display name. 0, or an errno value: ENOENT

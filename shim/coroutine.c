@@ -5,6 +5,7 @@
 #include "../ctxstore/slab.h"
 #include "../ctxstore/watch.h"
 #include "frame.h"
+#include "trace.h"
 #include "parked.h"
 #include "stacks.h"
 
@@ -222,6 +223,7 @@ static void change(struct thread *thread, enum destination destination, struct c
     leave(thread, left_at);
     enter(thread, destination, coroutine);
     flow_switched(before, &thread->flow);
+    trace_attach(thread);
     context_release(before);
 }
 

@@ -131,6 +131,7 @@ void frame_end(struct thread *thread) {
     frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
+    trace_leave(thread);
 }
 
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
@@ -142,6 +143,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
     frame->provenance.by = cell_origin(&file->cell).tid;
+    trace_from(thread, &frame->provenance);
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -153,6 +155,7 @@ static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
+    trace_leave(thread);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
@@ -234,6 +237,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
     flow_become(&thread->flow, context, true);
+    trace_adopt(thread, context, evidence);
     frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;

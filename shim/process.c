@@ -6,6 +6,7 @@
 #include "leaks.h"
 #include "rules.h"
 #include "thread.h"
+#include "trace.h"
 
 #include <sys/mman.h>
 
@@ -69,5 +70,6 @@ bool process_set_right(void) {
     thread_forked();
     rules_forked();
     leaks_forked();
+    trace_forked();
     return true;
 }

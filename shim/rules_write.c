@@ -201,7 +201,7 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
-        frame_hands_on(thread);
+        frame_hands_on(thread, file);
     thread_leave();
     return passage;
 }
@@ -209,6 +209,8 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
+    if (result > 0 && !passage->foreign && file_has(file, FILE_OUTSTANDING))
+        trace_answer(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);

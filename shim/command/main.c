@@ -16,6 +16,7 @@ static const struct verb {
     {"run", command_run},
     {"ps", command_ps},
     {"leaks", command_leaks},
+    {"trace", command_trace},
     {"hooks", command_hooks},
 };
 
@@ -24,6 +25,7 @@ static const char help[] =
     "  ctxshim run [OPTIONS] [--] PROGRAM [ARG...]\n"
     "  ctxshim ps [OPTIONS] PID|CORE\n"
     "  ctxshim leaks [OPTIONS] FILE|PID\n"
+    "  ctxshim trace [OPTIONS] FILE\n"
     "  ctxshim hooks [--names]\n"
     "  ctxshim --help | --version\n"
     "\n"
@@ -34,6 +36,7 @@ static const char help[] =
     "  run     start a program under the shim; \"ctxshim run --help\" lists the options\n"
     "  ps      which context each thread of a process works in, seen from outside\n"
     "  leaks   report the context leaks that were recorded, with names and lines\n"
+    "  trace   turn a recorded timeline into a page, or into what other tools show\n"
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"

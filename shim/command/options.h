@@ -8,6 +8,7 @@
 
 struct options {
     const char *library; /* --library, or NULL */
+    char *trace;         /* the file of --trace, absolute; or NULL */
     bool help;
     GString *additions; /* what goes to the end of CTXSHIM_OPTIONS: "key=value:key=value" */
 };
