@@ -417,6 +417,7 @@ void trace_thread_end(struct thread *thread) {
     thread->trace = NULL;
     if (header == NULL || writer == NULL || writer->slots == NULL)
         return;
+    put(thread, writer, (struct event){.type = TRACE_LEAVE});
     thread_name_put(writer, atomic_load_explicit(&thread->tid, memory_order_relaxed));
     memset(writer->named, 0, sizeof writer->named);
     size_t ring = (size_t)(writer - writers);

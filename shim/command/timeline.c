@@ -104,13 +104,14 @@ static struct trace_slice *slice_now(const struct builder *builder, int32_t tid)
     return index != 0 ? &g_array_index(builder->timeline->slices, struct trace_slice, index - 1) : NULL;
 }
 
-static void slice_end(struct builder *builder, const struct trace_event *event) {
-    struct trace_slice *slice = slice_now(builder, event->tid);
-    if (slice == NULL)
-        return;
-    slice->end = event->time;
-    span_touch(builder, timeline_root(builder->timeline, slice->context), event->time);
-    g_hash_table_remove(builder->current, TID(event->tid));
+/* Over a descriptor: by whom is known, or not. Over none: a thread is started once for each capture. */
+static gboolean may_be(const struct trace_slice *slice, const struct capture *capture) {
+    if (capture->time > slice->begin || capture->used)
+        return FALSE;
+    if (slice->fd >= 0)
+        return capture->carrier == slice->carrier && (slice->by == 0 || slice->by == capture->tid);
+    return (slice->evidence == EVIDENCE_START || slice->evidence == EVIDENCE_QUEUE) &&
+           capture->carrier == TRACE_NO_CARRIER;
 }
 
 static const struct capture *capture_find(const struct builder *builder, const struct trace_slice *slice) {
@@ -118,26 +119,38 @@ static const struct capture *capture_find(const struct builder *builder, const s
     struct capture *best = NULL;
     for (guint i = captures != NULL ? captures->len : 0; i-- > 0;) {
         struct capture *capture = &g_array_index(captures, struct capture, i);
-        gboolean same = slice->fd < 0 || capture->fd < 0
-                            ? slice->evidence == EVIDENCE_START || slice->evidence == EVIDENCE_QUEUE
-                            : capture->carrier == slice->carrier && (slice->by == 0 || slice->by == capture->tid);
-        if (same && !capture->used && (best == NULL || slice->evidence == EVIDENCE_START))
+        if (may_be(slice, capture) && (best == NULL || slice->fd < 0))
             best = capture;
     }
     if (best != NULL)
-        best->used = slice->evidence == EVIDENCE_START;
+        best->used = slice->fd < 0;
     return best;
 }
 
 /* Back to the same thread is an arrow, too, over something else than its own memory. */
 static void arrow_to(struct builder *builder, guint index) {
     struct trace_slice *slice = &g_array_index(builder->timeline->slices, struct trace_slice, index);
-    const struct capture *capture = capture_find(builder, slice);
+    const struct capture *capture = slice->type == TRACE_ADOPT ? capture_find(builder, slice) : NULL;
     if (capture == NULL || capture->slice == index)
         return;
     struct trace_arrow arrow = {slice->context, capture->tid,   slice->tid, capture->time,
                                 slice->begin,   capture->slice, index,      capture->carrier};
     g_array_append_val(builder->timeline->arrows, arrow);
+}
+
+static void slice_over(struct builder *builder, guint index, uint64_t time) {
+    g_array_index(builder->timeline->slices, struct trace_slice, index).end = time;
+    arrow_to(builder, index);
+}
+
+static void slice_end(struct builder *builder, const struct trace_event *event) {
+    struct trace_slice *slice = slice_now(builder, event->tid);
+    if (slice == NULL)
+        return;
+    slice_over(builder, (guint)(slice - &g_array_index(builder->timeline->slices, struct trace_slice, 0)),
+               event->time);
+    span_touch(builder, timeline_root(builder->timeline, slice->context), event->time);
+    g_hash_table_remove(builder->current, TID(event->tid));
 }
 
 static void slice_begin(struct builder *builder, const struct trace_event *event) {
@@ -153,19 +166,15 @@ static void slice_begin(struct builder *builder, const struct trace_event *event
     g_array_append_val(slices, slice);
     g_hash_table_replace(builder->current, TID(event->tid), GUINT_TO_POINTER(slices->len));
     span_touch(builder, timeline_root(builder->timeline, event->context), event->time);
-    if (event->type == TRACE_ADOPT &&
-        (event->evidence == EVIDENCE_START || event->evidence == EVIDENCE_QUEUE))
-        arrow_to(builder, slices->len - 1);
 }
 
 static void slice_from(struct builder *builder, const struct trace_event *event) {
     struct trace_slice *slice = slice_now(builder, event->tid);
-    if (slice == NULL || slice->type != TRACE_ADOPT || slice->fd >= 0)
+    if (slice == NULL || slice->type != TRACE_ADOPT)
         return;
     slice->carrier = event->carrier;
     slice->fd = event->fd;
     slice->by = event->by;
-    arrow_to(builder, (guint)(slice - &g_array_index(builder->timeline->slices, struct trace_slice, 0)));
 }
 
 static void captures_free(gpointer captures) {
@@ -233,7 +242,7 @@ static void all_end(struct builder *builder) {
     gpointer tid, index;
     g_hash_table_iter_init(&each, builder->current);
     while (g_hash_table_iter_next(&each, &tid, &index))
-        g_array_index(timeline->slices, struct trace_slice, GPOINTER_TO_UINT(index) - 1).end = timeline->end;
+        slice_over(builder, GPOINTER_TO_UINT(index) - 1, timeline->end);
     for (guint i = 0; i < timeline->spans->len; i++) {
         struct trace_span *span = &g_array_index(timeline->spans, struct trace_span, i);
         if (!span->ended)
