@@ -95,6 +95,15 @@ struct prefix {
 void annotate_prefix(struct prefix *prefix);
 void annotate_prefix_end(struct prefix *prefix);
 
+/* --- lines that are JSON (annotate_json.c) ----------------------------------------------------------- */
+
+enum { JSON_MEMBER = 1200 };
+/* What the lines are that begin in a text. Objects: each goes on with a member's name. */
+enum json_lines { JSON_NONE, JSON_OBJECTS, JSON_MIXED };
+enum json_lines annotate_json_lines(const char *text, size_t size, bool midline);
+/* The member for what is current now, with a comma behind: returns its size, 0: none. */
+size_t annotate_json_member(char member[JSON_MEMBER]);
+
 /* --- logs that are no descriptor (annotate_system.c) ------------------------------------------------- */
 
 enum { SYSLOG_FORMAT = 2048, JOURNAL_BUFFERS = 128, JOURNAL_FIELD = 1024 };

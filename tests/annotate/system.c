@@ -2,6 +2,7 @@
  *
  * - syslog: a line with LOG_PERROR, on stderr, too; one that is masked; one with %n, which must count;
  * - journal PATH: two fields to a socket of that name, where it listens itself; prints what came, and the result;
+ * - json: lines that are JSON and others, whole and in pieces; prints on stderr what the calls gave;
  * - names: says which of journald's functions a program finds. */
 #include <ctxshim.h>
 #include <dlfcn.h>
@@ -42,6 +43,20 @@ static int send_fields(const char *path) {
     return 0;
 }
 
+static long say(const char *text) {
+    return write(STDOUT_FILENO, text, strlen(text));
+}
+
+static int json_lines(void) {
+    CTXSHIM_SCOPE("GET \"x\"\\\xff \u00e9\n");
+    printf("{\"level\":2}\n{ \"a\":3}\n");
+    fflush(stdout);
+    long mixed = say("{\"level\":1}\n{}\n"), piece = say("{\"two\":1,"), rest = say("\"three\":2}\n{\"four\":4}\n");
+    long other = say("plain\n");
+    fprintf(stderr, "%ld %ld %ld %ld\n", mixed, piece, rest, other);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     ctxshim_scope scope = ctxshim_push("100% done");
@@ -50,6 +65,8 @@ int main(int argc, char **argv) {
         result = log_lines();
     else if (strcmp(mode, "journal") == 0 && argc > 2)
         result = send_fields(argv[2]);
+    else if (strcmp(mode, "json") == 0)
+        result = json_lines();
     else if (strcmp(mode, "names") == 0)
         result = dlsym(RTLD_DEFAULT, "sd_journal_send") != NULL || dlsym(RTLD_DEFAULT, "sd_journal_print") != NULL;
     ctxshim_pop(&scope);

@@ -7,9 +7,11 @@
 static char *out, *err;
 static int status;
 
+static const char *format = "prefix";
+
 static void run(const char *annotate, const char *program, const char *mode, const char *path) {
     char *option = g_strconcat("--annotate=", annotate, NULL);
-    const char *arguments[] = {BUILD "/ctxshim", "run", option, "--", program, mode, path, NULL};
+    const char *arguments[] = {BUILD "/ctxshim", "run", option, "--annotate-format", format, "--", program, mode, path, NULL};
     cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, 0, NULL, NULL, &out, &err, &status, NULL));
     g_free(option);
 }
@@ -42,6 +44,19 @@ Test(system_logs, journald_gets_a_field_that_the_sender_is_not_told_of) {
     cr_expect_str_eq(out, "MESSAGE=hello\nPRIORITY=6\n25\n");
     char *arguments[] = {"rm", "-rf", folder, NULL};
     g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+}
+
+/* A name that is full of what JSON forbids, and a line that is not one object: that one is left as it is. */
+Test(system_logs, json_lines_get_a_member_and_stay_json) {
+    static const char member[] = "\"ctxshim\":\"100% done GET \\u0022x\\u0022\\u005c\\u00ff \u00e9\\u000a\",";
+    char *lines = g_strdup_printf("{%s\"level\":2}\n{%s \"a\":3}\n{\"level\":1}\n{}\n{%s\"two\":1,\"three\":2}\n"
+                                  "{%s\"four\":4}\n",
+                                  member, member, member, member);
+    format = "json";
+    run("stdout", BUILD "/tests/annotate/system-plain", "json", NULL);
+    cr_expect(g_str_has_prefix(out, lines), "expected:\n%s\ncame:\n%s", lines, out);
+    cr_expect(g_str_has_suffix(out, "] plain\n"), "%s", out);
+    cr_expect_str_eq(err, "15 9 22 6\n");
 }
 
 Test(system_logs, nobody_is_made_believe_that_journald_is_there) {
