@@ -108,11 +108,12 @@ size_t annotate_json_member(char member[JSON_MEMBER]);
 
 enum { SYSLOG_FORMAT = 2048, JOURNAL_BUFFERS = 128, JOURNAL_FIELD = 1024 };
 
-/* What to give syslog in place of this format: `room` of SYSLOG_FORMAT bytes with the prefix in front, or the format
- * itself. `fortified`: libc looks whether it may have a %n. */
+/* What to give syslog in place of this format: `room` of SYSLOG_FORMAT bytes with the prefix in front, or the
+ * format itself. `fortified`: libc looks whether it may have a %n. */
 const char *annotate_syslog_format(const char *format, bool fortified, char *room);
 
-/* A message to journald with one field more. Memory of its own alone: the thread may be cancelled meanwhile. */
+/* A message to journald with one field more. Memory of its own alone: the thread may be cancelled meanwhile.
+ */
 struct journal_message {
     struct msghdr message;
     struct iovec buffers[JOURNAL_BUFFERS];

@@ -1,6 +1,6 @@
-/* Lines that are JSON objects get their context in a first member: {"ctxshim":"conn#3 req#2","level":... (option
- * annotate_format). Only where the next thing in the line is a member's name: so it is an object, and not an empty
- * one. */
+/* Lines that are JSON objects get their context in a first member: {"ctxshim":"conn#3 req#2","level":...
+ * (option annotate_format). Only where the next thing in the line is a member's name: so it is an object, and
+ * not an empty one. */
 #include "annotate.h"
 
 #include <string.h>
@@ -31,9 +31,13 @@ enum json_lines annotate_json_lines(const char *text, size_t size, bool midline)
 static size_t plain_at(const unsigned char *at) {
     if (at[0] < 0x80)
         return at[0] >= 0x20 && at[0] != 0x7f && at[0] != '"' && at[0] != '\\';
-    size_t more = at[0] >= 0xf0 && at[0] < 0xf5 ? 3 : at[0] >= 0xe0 && at[0] < 0xf0 ? 2 : at[0] >= 0xc2 ? 1 : 0;
+    size_t more = at[0] >= 0xf0 && at[0] < 0xf5   ? 3
+                  : at[0] >= 0xe0 && at[0] < 0xf0 ? 2
+                  : at[0] >= 0xc2                 ? 1
+                                                  : 0;
     if (more == 0 || at[0] >= 0xf5 || (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] >= 0xa0) ||
-        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90) || (at[0] == 0xc2 && at[1] < 0xa0))
+        (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] >= 0x90) ||
+        (at[0] == 0xc2 && at[1] < 0xa0))
         return 0;
     for (size_t i = 1; i <= more; i++)
         if ((at[i] & 0xc0) != 0x80)

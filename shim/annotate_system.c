@@ -2,10 +2,10 @@
  *
  * syslog gets a prefix in its format, with each % doubled: libc does the rest as ever (%m, LOG_PERROR).
  *
- * journald gets a field, CTXSHIM_OPERATION. Not where a program calls sd_journal_send: if we had a function of that
- * name, a program that asks whether libsystemd is there would find it. But all of its clients, libsystemd and others,
- * send one datagram in the native protocol to a socket of a known name, by sendmsg: there the field goes in front,
- * and where the message becomes too long for a datagram it goes without. */
+ * journald gets a field, CTXSHIM_OPERATION. Not where a program calls sd_journal_send: if we had a function
+ * of that name, a program that asks whether libsystemd is there would find it. But all of its clients,
+ * libsystemd and others, send one datagram in the native protocol to a socket of a known name, by sendmsg:
+ * there the field goes in front, and where the message becomes too long for a datagram it goes without. */
 #include "annotate.h"
 
 #include "../ctxstore/kernel.h"

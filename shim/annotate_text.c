@@ -318,7 +318,8 @@ static bool write_annotated(struct log_call *log, const struct annotate_call *ca
     struct spread spread = spread_begin(log, scan.midline);
     size_t size = draft->size;
     scan_bytes(&scan, draft->text, size);
-    if (scan.data || scan.starts == 0 || !spread_json(&spread, draft) || !spread_text(&spread, draft, scan.starts))
+    if (scan.data || scan.starts == 0 || !spread_json(&spread, draft) ||
+        !spread_text(&spread, draft, scan.starts))
         return false;
     struct outlet outlet = {.pour = pour_call, .call = call, .again = UNTIL_OWN};
     *result = pour(log, &outlet, draft, &spread, scan.midline);

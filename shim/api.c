@@ -141,8 +141,7 @@ ctxshim_scope ctxshim_root(const char *name) {
         (void)failed(name == NULL ? EINVAL : 0);
         return (ctxshim_scope){0};
     }
-    struct scope scope =
-        flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
+    struct scope scope = flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
     if (scope.node != NULL) {
         trace_root(thread, scope.node);
         trace_attach(thread);

@@ -5,9 +5,9 @@
 #include "../ctxstore/slab.h"
 #include "../ctxstore/watch.h"
 #include "frame.h"
-#include "trace.h"
 #include "parked.h"
 #include "stacks.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <linux/futex.h>

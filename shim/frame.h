@@ -56,7 +56,8 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
-/* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the program's. */
+/* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
+ * program's. */
 static inline void frame_hands_on(struct thread *thread, const struct open_file *file) {
     struct frame *frame = frame_top(thread);
     trace_capture(thread, file);

@@ -1,8 +1,8 @@
 /* The timeline's writer: see trace.h, and tracefile.h for the file.
  *
- * Space in the file is taken before it is touched: a disk that is full means that a thread is not recorded, and
- * not that the program dies of SIGBUS. For the same reason nothing is made that the limit on a file's size
- * forbids, which would be a signal, too. */
+ * Space in the file is taken before it is touched: a disk that is full means that a thread is not recorded,
+ * and not that the program dies of SIGBUS. For the same reason nothing is made that the limit on a file's
+ * size forbids, which would be a signal, too. */
 #include "trace.h"
 
 #include "../ctxstore/kernel.h"
@@ -39,7 +39,8 @@ struct trace_writer {
 
 static struct trace_header *header; /* NULL: no timeline */
 static struct trace_writer *writers;
-static _Atomic uint64_t taken[TRACE_RINGS / 64]; /* which rings are somebody's; 1 for good when one has no space */
+static _Atomic uint64_t
+    taken[TRACE_RINGS / 64]; /* which rings are somebody's; 1 for good when one has no space */
 static struct trace_writer no_ring;
 static char path[PATH_ROOM];
 
@@ -289,10 +290,12 @@ static void event_put(struct trace_writer *writer, int tid, const struct event *
 static void thread_name_put(struct trace_writer *writer, int tid) {
     char name[COMM] = "";
     kernel_call(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0);
-    event_put(writer, tid, &(struct event){.type = TRACE_THREAD, .text = name, .length = strnlen(name, COMM)});
+    event_put(writer, tid,
+              &(struct event){.type = TRACE_THREAD, .text = name, .length = strnlen(name, COMM)});
 }
 
-/* The thread may be named any time: its name is noted at first, soon after, and again before it is overwritten. */
+/* The thread may be named any time: its name is noted at first, soon after, and again before it is
+ * overwritten. */
 static void put(struct thread *thread, struct trace_writer *writer, struct event event) {
     enum { SOON = 32 };
     uint64_t again = header->slots / 4, at = writer->next;
@@ -357,7 +360,8 @@ void trace_note(struct thread *thread, enum trace_type type, const struct contex
         name_put(thread, writer, type, root);
     else if (type != TRACE_ROOT && type != TRACE_NAME)
         write_event(thread, context, (struct event){.type = type, .context = serial});
-    if (options.comm && (type == TRACE_POP || type == TRACE_LEAVE || type == TRACE_ATTACH || type == TRACE_NAME))
+    if (options.comm &&
+        (type == TRACE_POP || type == TRACE_LEAVE || type == TRACE_ATTACH || type == TRACE_NAME))
         comm_show(thread);
 }
 

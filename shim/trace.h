@@ -1,10 +1,10 @@
-/* What happens to contexts, told to whoever wants to know: the timeline (option `trace`, tracefile.h), the names of
- * threads (option `comm`), and probes (USDT) for perf and bpftrace. One function here for each thing that
- * happens, called at one place each, inside the guard.
+/* What happens to contexts, told to whoever wants to know: the timeline (option `trace`, tracefile.h), the
+ * names of threads (option `comm`), and probes (USDT) for perf and bpftrace. One function here for each thing
+ * that happens, called at one place each, inside the guard.
  *
- * With both options off that is a load and a branch; a probe that nobody listens to is a no-operation. The writer
- * never waits, allocates nothing and keeps no descriptor: a thread has a ring of its own, which only it writes. A
- * fork child writes to a file of its own. */
+ * With both options off that is a load and a branch; a probe that nobody listens to is a no-operation. The
+ * writer never waits, allocates nothing and keeps no descriptor: a thread has a ring of its own, which only
+ * it writes. A fork child writes to a file of its own. */
 #ifndef SHIM_TRACE_H
 #define SHIM_TRACE_H
 
@@ -79,7 +79,8 @@ static inline void trace_closed(struct thread *thread, uint64_t serial) {
     trace_pop(thread, serial);
     trace_attach(thread);
 }
-/* What is current is left with a carrier (NULL: not a descriptor). capture(serial, kind, descriptor, thread) */
+/* What is current is left with a carrier (NULL: not a descriptor). capture(serial, kind, descriptor, thread)
+ */
 static inline void trace_capture(struct thread *thread, const struct open_file *file) {
     PROBE(capture, trace_serial(thread->flow.current), file != NULL ? (int)file_kind(file) : -1,
           file != NULL ? file->fd : -1, thread->tid);

@@ -1,16 +1,16 @@
-/* The file of a trace, as the shim maps it and `ctxshim trace` reads it: while the process runs, after it ended,
- * crashed or was killed.
+/* The file of a trace, as the shim maps it and `ctxshim trace` reads it: while the process runs, after it
+ * ended, crashed or was killed.
  *
  *      header (a page) | ring of thread A | ring of thread B | ...
  *
- * A ring is one thread's; it keeps the latest `slots` of what that did, and the position of the next tells how
- * much was overwritten. Slot states, which only its thread changes: number 0: being written; number and check of
- * position P (P + 1, and its low half): whole. The check lies at the end and is cleared first, so that whoever
- * copies a slot from its beginning to its end sees that it was changed meanwhile. A thread that ends gives its
- * ring to the next that begins, and each slot says whose it is.
+ * A ring is one thread's; it keeps the latest `slots` of what that did, and the position of the next tells
+ * how much was overwritten. Slot states, which only its thread changes: number 0: being written; number and
+ * check of position P (P + 1, and its low half): whole. The check lies at the end and is cleared first, so
+ * that whoever copies a slot from its beginning to its end sees that it was changed meanwhile. A thread that
+ * ends gives its ring to the next that begins, and each slot says whose it is.
  *
- * A context is an event's serial; TRACE_NAME says once, and again before that is overwritten, what it is called.
- * Everything is host-endian; a reader believes nothing: sizes and numbers are checked there. */
+ * A context is an event's serial; TRACE_NAME says once, and again before that is overwritten, what it is
+ * called. Everything is host-endian; a reader believes nothing: sizes and numbers are checked there. */
 #ifndef SHIM_TRACEFILE_H
 #define SHIM_TRACEFILE_H
 
@@ -38,13 +38,13 @@ struct trace_header {
     char mark[16];
     uint32_t version;
     int32_t pid;
-    uint32_t slots;                /* of each ring; a power of two */
-    _Atomic uint32_t rings;        /* handed out so far */
-    uint64_t realtime;             /* nanoseconds of CLOCK_REALTIME and... */
-    uint64_t monotonic;            /* ... of CLOCK_MONOTONIC, at the same moment */
-    _Atomic uint64_t missed;       /* events of threads that found no ring */
-    char exe[TRACE_EXE];           /* ends with NUL */
-    char traceparent[TRACE_PARENT]; /* what the process was started with, or "" */
+    uint32_t slots;                     /* of each ring; a power of two */
+    _Atomic uint32_t rings;             /* handed out so far */
+    uint64_t realtime;                  /* nanoseconds of CLOCK_REALTIME and... */
+    uint64_t monotonic;                 /* ... of CLOCK_MONOTONIC, at the same moment */
+    _Atomic uint64_t missed;            /* events of threads that found no ring */
+    char exe[TRACE_EXE];                /* ends with NUL */
+    char traceparent[TRACE_PARENT];     /* what the process was started with, or "" */
     _Atomic uint64_t next[TRACE_RINGS]; /* position of each ring's next event */
 };
 

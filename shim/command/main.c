@@ -13,11 +13,8 @@ static const struct verb {
     const char *name;
     int (*main)(int argc, char **argv);
 } verbs[] = {
-    {"run", command_run},
-    {"ps", command_ps},
-    {"leaks", command_leaks},
-    {"trace", command_trace},
-    {"hooks", command_hooks},
+    {"run", command_run},     {"ps", command_ps},       {"leaks", command_leaks},
+    {"trace", command_trace}, {"hooks", command_hooks},
 };
 
 static const char help[] =

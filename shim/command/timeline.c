@@ -50,7 +50,8 @@ uint64_t timeline_root(const struct timeline *timeline, uint64_t context) {
     return known != NULL ? known->root : 0;
 }
 
-/* --- spans ----------------------------------------------------------------------------------------------- */
+/* --- spans -----------------------------------------------------------------------------------------------
+ */
 
 static void context_name_take(struct timeline *timeline, const struct trace_event *event) {
     struct trace_context *context = g_new(struct trace_context, 1);
@@ -97,7 +98,8 @@ static void root_renamed(const struct builder *builder, const struct trace_event
         span->text = event->text;
 }
 
-/* --- slices and arrows ------------------------------------------------------------------------------------- */
+/* --- slices and arrows -------------------------------------------------------------------------------------
+ */
 
 static struct trace_slice *slice_now(const struct builder *builder, int32_t tid) {
     guint index = GPOINTER_TO_UINT(g_hash_table_lookup(builder->current, TID(tid)));
@@ -161,8 +163,15 @@ static void slice_begin(struct builder *builder, const struct trace_event *event
     slice_end(builder, event);
     if (event->context == 0)
         return;
-    struct trace_slice slice = {event->tid,     event->context, event->time,      event->time, event->type,
-                                event->evidence, TRACE_NO_CARRIER, -1, 0};
+    struct trace_slice slice = {event->tid,
+                                event->context,
+                                event->time,
+                                event->time,
+                                event->type,
+                                event->evidence,
+                                TRACE_NO_CARRIER,
+                                -1,
+                                0};
     g_array_append_val(slices, slice);
     g_hash_table_replace(builder->current, TID(event->tid), GUINT_TO_POINTER(slices->len));
     span_touch(builder, timeline_root(builder->timeline, event->context), event->time);
@@ -196,7 +205,8 @@ static void capture_take(struct builder *builder, const struct trace_event *even
     span_touch(builder, timeline_root(builder->timeline, event->context), event->time);
 }
 
-/* --- all ---------------------------------------------------------------------------------------------------- */
+/* --- all
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void event_take(struct builder *builder, const struct trace_event *event) {
     struct timeline *timeline = builder->timeline;

@@ -85,8 +85,10 @@ static int convert(const struct trace_options *options, const char *path, GError
     format->write(timelines);
     trace_progress_end();
     if (lost > 0)
-        command_complain(path, "%" G_GUINT64_FORMAT " events were overwritten or found no room; "
-                               "--trace-events=N keeps more", lost);
+        command_complain(path,
+                         "%" G_GUINT64_FORMAT " events were overwritten or found no room; "
+                         "--trace-events=N keeps more",
+                         lost);
     g_ptr_array_unref(timelines);
     g_ptr_array_unref(processes);
     return command_output_done(0);

@@ -125,7 +125,8 @@ struct trace_process *trace_file_read(const char *path, GError **error) {
     }
     struct trace_process *process = NULL;
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
-        g_set_error_literal(error, trace_error(), 0, "it is no file; give the one of ctxshim run --trace=FILE");
+        g_set_error_literal(error, trace_error(), 0,
+                            "it is no file; give the one of ctxshim run --trace=FILE");
     else
         process = process_read(fd, error);
     close(fd);
@@ -170,7 +171,8 @@ static gboolean is_trace(const char *path) {
 gboolean trace_file_clear(const char *path, GError **error) {
     struct stat status;
     if (lstat(path, &status) == 0 && !is_trace(path)) {
-        g_set_error(error, trace_error(), 0, "%s is there, and is no trace; give the name of a new file", path);
+        g_set_error(error, trace_error(), 0, "%s is there, and is no trace; give the name of a new file",
+                    path);
         return FALSE;
     }
     char **children = trace_children(path);

@@ -30,8 +30,8 @@ struct trace_process {
 struct trace_process *trace_file_read(const char *path, GError **error);
 /* The files of children, PATH.PID: to be freed with g_strfreev. */
 char **trace_children(const char *path);
-/* Makes room for a new trace: a trace that is there, and its children's, goes. False with `error` set when something
- * else is there. */
+/* Makes room for a new trace: a trace that is there, and its children's, goes. False with `error` set when
+ * something else is there. */
 gboolean trace_file_clear(const char *path, GError **error);
 void trace_file_free(struct trace_process *process);
 
@@ -43,11 +43,12 @@ struct trace_context {
     gboolean doubtful;
 };
 
-/* A request, a connection, or an operation of the program's: from its begin to its end, wherever it is worked at.
+/* A request, a connection, or an operation of the program's: from its begin to its end, wherever it is worked
+ * at.
  */
 struct trace_span {
     uint64_t serial;
-    uint64_t root;   /* of an operation: what it belongs to; of a request: the root around it; 0: none */
+    uint64_t root; /* of an operation: what it belongs to; of a request: the root around it; 0: none */
     const char *text;
     int32_t tid; /* where it began */
     uint64_t begin, end;

@@ -1,5 +1,5 @@
-/* One page with the timeline in it: timeline.html, and what it shows as JSON between its two halves. Names come from
- * strangers: they are JSON strings without '<', and the page shows them as text. */
+/* One page with the timeline in it: timeline.html, and what it shows as JSON between its two halves. Names
+ * come from strangers: they are JSON strings without '<', and the page shows them as text. */
 #include "trace_file.h"
 
 #include "words.h"
@@ -86,7 +86,9 @@ static void slices_write(const struct timeline *timeline, uint64_t start) {
         const struct trace_slice *slice = &g_array_index(timeline->slices, struct trace_slice, i);
         printf("%s[%d,\"%" PRIu64 "\",%.3f,%.3f,%d,%d,%d,%d]", i > 0 ? ",\n" : "", slice->tid, slice->context,
                since(slice->begin, start), since(slice->end, start),
-               slice->type == TRACE_ADOPT ? slice->evidence : slice->type == TRACE_ATTACH ? -1 : -2,
+               slice->type == TRACE_ADOPT    ? slice->evidence
+               : slice->type == TRACE_ATTACH ? -1
+                                             : -2,
                slice->carrier, slice->fd, slice->by);
         trace_progress("writing", i, timeline->slices->len);
     }

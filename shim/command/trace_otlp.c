@@ -1,9 +1,9 @@
 /* OTLP/JSON lines: one TracesData a line, as the OpenTelemetry Collector's otlpjsonfile receiver reads it.
  *
- * Each request is a trace, or a part of the one that the process was started in (traceparent). The request is its
- * span; operations are its children; so is each time that a thread took it over, with a link to where it was
- * handed over. A connection is a trace of its own: its requests are linked to it. Ids come from the serials and
- * the process's start, so that the same file gives the same ids. */
+ * Each request is a trace, or a part of the one that the process was started in (traceparent). The request is
+ * its span; operations are its children; so is each time that a thread took it over, with a link to where it
+ * was handed over. A connection is a trace of its own: its requests are linked to it. Ids come from the
+ * serials and the process's start, so that the same file gives the same ids. */
 #include "trace_file.h"
 
 #include "words.h"
@@ -72,8 +72,8 @@ static void link_to(GString *line, const struct ids *ids) {
 }
 
 /* Up to its attributes. */
-static void span_open(const struct timeline *timeline, GString *line, const struct ids *ids, const char *parent,
-                      const char *name, uint64_t begin, uint64_t end) {
+static void span_open(const struct timeline *timeline, GString *line, const struct ids *ids,
+                      const char *parent, const char *name, uint64_t begin, uint64_t end) {
     if (line->str[line->len - 1] == '}')
         g_string_append_c(line, ',');
     g_string_append_printf(line, "{\"traceId\":\"%s\",\"spanId\":\"%s\",", ids->trace, ids->span);
@@ -96,8 +96,11 @@ static void span_write(const struct timeline *timeline, GString *line, const str
     ids_make(timeline, span->root, ID_OF_SPAN, span->root, &around);
     if (came_with(timeline, &parent))
         memcpy(incoming, parent.span_id, SPAN_ID);
-    span_open(timeline, line, &ids, nested ? around.span : incoming[0] != '\0' ? incoming : NULL, span->text,
-              span->begin, span->end);
+    span_open(timeline, line, &ids,
+              nested                ? around.span
+              : incoming[0] != '\0' ? incoming
+                                    : NULL,
+              span->text, span->begin, span->end);
     attribute(line, "thread.id", NULL, span->tid);
     if (!span->ended)
         attribute(line, "ctxshim.unfinished", "true", 0);

@@ -1,7 +1,7 @@
 /* Chrome's trace event JSON, which Perfetto reads: a bare array, an event a line, complete at every moment.
  *
- * Requests, connections and operations hop from thread to thread: asynchronous b and e, each in the row of its
- * request. What a thread works for: X. A hand-over: an arrow from s to f. */
+ * Requests, connections and operations hop from thread to thread: asynchronous b and e, each in the row of
+ * its request. What a thread works for: X. A hand-over: an arrow from s to f. */
 #include "trace_file.h"
 
 #include "words.h"
@@ -46,13 +46,14 @@ static void names(const struct timeline *timeline, GString *line) {
 }
 
 /* Operations are drawn in the row of their request, which is what the id names. */
-static void span_edge(const struct timeline *timeline, GString *line, const struct trace_span *span, char phase) {
+static void span_edge(const struct timeline *timeline, GString *line, const struct trace_span *span,
+                      char phase) {
     uint64_t row = span->is_root || span->root == 0 ? span->serial : span->root;
     g_string_append_printf(line,
                            "{\"ph\":\"%c\",\"cat\":\"%s\",\"pid\":%d,\"tid\":%d,\"id\":\"0x%" PRIx64
                            "\",\"ts\":%.3f,\"name\":",
-                           phase, span->is_root ? "request" : "operation", timeline->process->pid, span->tid, row,
-                           micro(phase == 'b' ? span->begin : span->end));
+                           phase, span->is_root ? "request" : "operation", timeline->process->pid, span->tid,
+                           row, micro(phase == 'b' ? span->begin : span->end));
     trace_json_string(line, span->text);
     if (phase == 'b' && !span->is_root && span->root != 0) {
         g_string_append(line, ",\"args\":{\"request\":");
@@ -64,14 +65,15 @@ static void span_edge(const struct timeline *timeline, GString *line, const stru
 }
 
 static void slice_event(const struct timeline *timeline, GString *line, const struct trace_slice *slice) {
-    g_string_append_printf(line, "{\"ph\":\"X\",\"cat\":\"context\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"name\":",
-                           timeline->process->pid, slice->tid, micro(slice->begin),
-                           micro(slice->end - slice->begin));
+    g_string_append_printf(
+        line, "{\"ph\":\"X\",\"cat\":\"context\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"name\":",
+        timeline->process->pid, slice->tid, micro(slice->begin), micro(slice->end - slice->begin));
     trace_json_string(line, timeline_name(timeline, slice->context));
     g_string_append_printf(line, ",\"args\":{\"evidence\":\"%s\"",
                            slice->type == TRACE_ADOPT
                                ? word(evidences, G_N_ELEMENTS(evidences), slice->evidence)
-                               : slice->type == TRACE_ATTACH ? "explicit" : "resumed");
+                           : slice->type == TRACE_ATTACH ? "explicit"
+                                                         : "resumed");
     if (slice->fd >= 0)
         g_string_append_printf(line, ",\"carrier\":\"%s\",\"fd\":%d",
                                word(carriers, G_N_ELEMENTS(carriers), slice->carrier), slice->fd);
@@ -85,14 +87,13 @@ static void arrow_events(const struct timeline *timeline, GString *line, const s
                          guint number) {
     const char *carrier = word(carriers, G_N_ELEMENTS(carriers), arrow->carrier);
     for (int i = 0; i < 2; i++) {
-        g_string_append_printf(line,
-                               "{\"ph\":\"%s\",\"cat\":\"hand-over\",\"name\":\"%s\",\"pid\":%d,\"tid\":%d,"
-                               "\"id\":\"0x%x%08x\",\"ts\":%.3f}",
-                               i == 0 ? "s" : "f\",\"bp\":\"e",
-                               arrow->carrier == TRACE_NO_CARRIER ? "hand-over" : carrier,
-                               timeline->process->pid, i == 0 ? arrow->from : arrow->to,
-                               (unsigned)timeline->process->pid, number,
-                               micro(i == 0 ? arrow->left : arrow->taken));
+        g_string_append_printf(
+            line,
+            "{\"ph\":\"%s\",\"cat\":\"hand-over\",\"name\":\"%s\",\"pid\":%d,\"tid\":%d,"
+            "\"id\":\"0x%x%08x\",\"ts\":%.3f}",
+            i == 0 ? "s" : "f\",\"bp\":\"e", arrow->carrier == TRACE_NO_CARRIER ? "hand-over" : carrier,
+            timeline->process->pid, i == 0 ? arrow->from : arrow->to, (unsigned)timeline->process->pid,
+            number, micro(i == 0 ? arrow->left : arrow->taken));
         event(line);
     }
 }

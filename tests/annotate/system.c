@@ -1,7 +1,8 @@
 /* Logs to syslog and journald, in the scope "100% done". Modes:
  *
  * - syslog: a line with LOG_PERROR, on stderr, too; one that is masked; one with %n, which must count;
- * - journal PATH: two fields to a socket of that name, where it listens itself; prints what came, and the result;
+ * - journal PATH: two fields to a socket of that name, where it listens itself; prints what came, and the
+ * result;
  * - json: lines that are JSON and others, whole and in pieces; prints on stderr what the calls gave;
  * - names: says which of journald's functions a program finds. */
 #include <ctxshim.h>
@@ -51,7 +52,8 @@ static int json_lines(void) {
     CTXSHIM_SCOPE("GET \"x\"\\\xff \u00e9\n");
     printf("{\"level\":2}\n{ \"a\":3}\n");
     fflush(stdout);
-    long mixed = say("{\"level\":1}\n{}\n"), piece = say("{\"two\":1,"), rest = say("\"three\":2}\n{\"four\":4}\n");
+    long mixed = say("{\"level\":1}\n{}\n"), piece = say("{\"two\":1,"),
+         rest = say("\"three\":2}\n{\"four\":4}\n");
     long other = say("plain\n");
     fprintf(stderr, "%ld %ld %ld %ld\n", mixed, piece, rest, other);
     return 0;
@@ -68,7 +70,8 @@ int main(int argc, char **argv) {
     else if (strcmp(mode, "json") == 0)
         result = json_lines();
     else if (strcmp(mode, "names") == 0)
-        result = dlsym(RTLD_DEFAULT, "sd_journal_send") != NULL || dlsym(RTLD_DEFAULT, "sd_journal_print") != NULL;
+        result =
+            dlsym(RTLD_DEFAULT, "sd_journal_send") != NULL || dlsym(RTLD_DEFAULT, "sd_journal_print") != NULL;
     ctxshim_pop(&scope);
     return result;
 }

@@ -1,4 +1,5 @@
-/* Annotated logs that are no descriptor: syslog, and journald's socket. To be run from the root of the tree. */
+/* Annotated logs that are no descriptor: syslog, and journald's socket. To be run from the root of the tree.
+ */
 #include <criterion/criterion.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -11,7 +12,8 @@ static const char *format = "prefix";
 
 static void run(const char *annotate, const char *program, const char *mode, const char *path) {
     char *option = g_strconcat("--annotate=", annotate, NULL);
-    const char *arguments[] = {BUILD "/ctxshim", "run", option, "--annotate-format", format, "--", program, mode, path, NULL};
+    const char *arguments[] = {
+        BUILD "/ctxshim", "run", option, "--annotate-format", format, "--", program, mode, path, NULL};
     cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, 0, NULL, NULL, &out, &err, &status, NULL));
     g_free(option);
 }
@@ -19,11 +21,13 @@ static void run(const char *annotate, const char *program, const char *mode, con
 TestSuite(system_logs, .timeout = 60);
 
 Test(system_logs, syslog_has_the_context_and_its_own_conversions) {
-    static const char *const programs[] = {BUILD "/tests/annotate/system-plain", BUILD "/tests/annotate/system-fortified"};
+    static const char *const programs[] = {BUILD "/tests/annotate/system-plain",
+                                           BUILD "/tests/annotate/system-fortified"};
     for (int i = 0; i < 2; i++) {
         run("syslog", programs[i], "syslog", NULL);
         cr_expect(status == 0, "%s: %d", programs[i], status);
-        cr_expect(strstr(err, "subject: [100% done] value 7: No such file or directory\n") != NULL, "%s", err);
+        cr_expect(strstr(err, "subject: [100% done] value 7: No such file or directory\n") != NULL, "%s",
+                  err);
         cr_expect(strstr(err, "123456") != NULL && strstr(err, "masked") == NULL, "%s", err);
     }
 }
@@ -49,9 +53,10 @@ Test(system_logs, journald_gets_a_field_that_the_sender_is_not_told_of) {
 /* A name that is full of what JSON forbids, and a line that is not one object: that one is left as it is. */
 Test(system_logs, json_lines_get_a_member_and_stay_json) {
     static const char member[] = "\"ctxshim\":\"100% done GET \\u0022x\\u0022\\u005c\\u00ff \u00e9\\u000a\",";
-    char *lines = g_strdup_printf("{%s\"level\":2}\n{%s \"a\":3}\n{\"level\":1}\n{}\n{%s\"two\":1,\"three\":2}\n"
-                                  "{%s\"four\":4}\n",
-                                  member, member, member, member);
+    char *lines =
+        g_strdup_printf("{%s\"level\":2}\n{%s \"a\":3}\n{\"level\":1}\n{}\n{%s\"two\":1,\"three\":2}\n"
+                        "{%s\"four\":4}\n",
+                        member, member, member, member);
     format = "json";
     run("stdout", BUILD "/tests/annotate/system-plain", "json", NULL);
     cr_expect(g_str_has_prefix(out, lines), "expected:\n%s\ncame:\n%s", lines, out);

@@ -1,5 +1,5 @@
-/* `ctxshim run --trace` and `ctxshim trace`. What was done is known beforehand (subject.c); what is read must hold
- * that, and a file that somebody has damaged must not do harm. Run from the root of the tree. */
+/* `ctxshim run --trace` and `ctxshim trace`. What was done is known beforehand (subject.c); what is read must
+ * hold that, and a file that somebody has damaged must not do harm. Run from the root of the tree. */
 #include <criterion/criterion.h>
 #include <glib.h>
 #include <glib/gstdio.h>
@@ -33,8 +33,8 @@ static void end(void) {
 TestSuite(trace, .init = begin, .fini = end, .timeout = 100);
 
 static void call(const char *const *arguments) {
-    cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &seen.out, &seen.err,
-                           &seen.status, NULL),
+    cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &seen.out,
+                           &seen.err, &seen.status, NULL),
               "%s does not start", arguments[0]);
 }
 
@@ -64,7 +64,8 @@ static guint count(const char *text) {
     return found;
 }
 
-/* Python says whether it is JSON, and what is in it: `check` is an expression over `all`, the parsed lines. */
+/* Python says whether it is JSON, and what is in it: `check` is an expression over `all`, the parsed lines.
+ */
 static void expect_json(const char *check) {
     static const char program[] =
         "import json,sys\n"
@@ -84,13 +85,17 @@ Test(trace, perfetto_has_requests_operations_hand_overs_and_names) {
     cr_assert(seen.status == 0, "%s", seen.err);
     convert("perfetto");
     expect_json("[e for e in all if e['ph']=='b' and e['name']=='conn#1 req#1']");
-    expect_json("[e for e in all if e['ph']=='b' and e['name']=='Save' and e['args']['request']=='conn#1 req#1']");
+    expect_json(
+        "[e for e in all if e['ph']=='b' and e['name']=='Save' and e['args']['request']=='conn#1 req#1']");
     expect_json("sum(e['ph']=='b' for e in all)==sum(e['ph']=='e' for e in all)");
-    expect_json("{e['args']['name'] for e in all if e['name']=='thread_name'}>={'worker','started','subject'}");
-    expect_json("[e for e in all if e['ph']=='X' and e['name']=='conn#1 req#1 Save' and "
-                "e['args'].get('carrier')=='eventfd' and e['args'].get('from')==e['pid'] and e['tid']!=e['pid']]");
-    expect_json("[(s,f) for s in all for f in all if s['ph']=='s' and f['ph']=='f' and s['id']==f['id'] and "
-                "s['name']=='eventfd' and f['bp']=='e' and s['ts']<=f['ts'] and s['tid']==s['pid']!=f['tid']]");
+    expect_json(
+        "{e['args']['name'] for e in all if e['name']=='thread_name'}>={'worker','started','subject'}");
+    expect_json(
+        "[e for e in all if e['ph']=='X' and e['name']=='conn#1 req#1 Save' and "
+        "e['args'].get('carrier')=='eventfd' and e['args'].get('from')==e['pid'] and e['tid']!=e['pid']]");
+    expect_json(
+        "[(s,f) for s in all for f in all if s['ph']=='s' and f['ph']=='f' and s['id']==f['id'] and "
+        "s['name']=='eventfd' and f['bp']=='e' and s['ts']<=f['ts'] and s['tid']==s['pid']!=f['tid']]");
     expect_json("[(s,f) for s in all for f in all if s['ph']=='s' and f['ph']=='f' and s['id']==f['id'] and "
                 "s['name']=='hand-over' and s['tid']==s['pid']!=f['tid']]");
     expect_json("[e for e in all if e['ph']=='X' and e['args']['evidence']=='start']");
@@ -99,12 +104,16 @@ Test(trace, perfetto_has_requests_operations_hand_overs_and_names) {
 Test(trace, otlp_has_a_span_for_each_request_and_links_hand_overs) {
     record(NULL, "work");
     convert("otlp");
-    static const char spans[] = "[s for l in all for r in l['resourceSpans'] for c in r['scopeSpans'] for s in "
-                                "c['spans'] if %s]";
-    char *request = g_strdup_printf(spans, "s['name']=='conn#1 req#1' and s['kind']==2 and len(s['links'])==1 and "
-                                           "int(s['endTimeUnixNano'])>=int(s['startTimeUnixNano'])");
-    char *handed = g_strdup_printf(spans, "'handed' in str(s['attributes']) and s['links'] and s['parentSpanId']");
-    char *ids = g_strdup_printf(spans, "len(s['traceId'])!=32 or len(s['spanId'])!=16 or int(s['spanId'],16)==0");
+    static const char spans[] =
+        "[s for l in all for r in l['resourceSpans'] for c in r['scopeSpans'] for s in "
+        "c['spans'] if %s]";
+    char *request =
+        g_strdup_printf(spans, "s['name']=='conn#1 req#1' and s['kind']==2 and len(s['links'])==1 and "
+                               "int(s['endTimeUnixNano'])>=int(s['startTimeUnixNano'])");
+    char *handed =
+        g_strdup_printf(spans, "'handed' in str(s['attributes']) and s['links'] and s['parentSpanId']");
+    char *ids =
+        g_strdup_printf(spans, "len(s['traceId'])!=32 or len(s['spanId'])!=16 or int(s['spanId'],16)==0");
     char *none = g_strconcat("not ", ids, NULL);
     expect_json(request);
     expect_json(handed);
@@ -125,11 +134,12 @@ Test(trace, html_is_a_page_that_lists_the_requests) {
     convert("html");
     cr_expect(count("</script>") == 2, "a name has ended the script");
     cr_expect(strstr(seen.out, "http:") == NULL && strstr(seen.out, "https:") == NULL, "it needs a network");
-    char *page = g_build_filename(folder, "page.html", NULL), *url = g_strconcat("file://", page, "#req", NULL);
+    char *page = g_build_filename(folder, "page.html", NULL),
+         *url = g_strconcat("file://", page, "#req", NULL);
     char *profile = g_strconcat("--user-data-dir=", folder, "/profile", NULL);
     g_file_set_contents(page, seen.out, -1, NULL);
-    call((const char *const[]){"chromium", "--headless", "--no-sandbox", "--disable-gpu", profile, "--dump-dom", url,
-                               NULL});
+    call((const char *const[]){"chromium", "--headless", "--no-sandbox", "--disable-gpu", profile,
+                               "--dump-dom", url, NULL});
     expect("<span title=\"conn#1 req#1\">conn#1 req#1</span>");
     expect("aria-current=\"true\"");
     expect("eventfd");
@@ -252,7 +262,8 @@ Test(trace, a_damaged_file_does_no_harm) {
 Test(trace, what_is_no_trace_is_refused_with_the_reason) {
     g_file_set_contents(file, "no trace", -1, NULL);
     call((const char *const[]){COMMAND, "trace", file, NULL});
-    cr_expect(WEXITSTATUS(seen.status) == 2 && strstr(seen.err, "no trace of this version") != NULL, "%s", seen.err);
+    cr_expect(WEXITSTATUS(seen.status) == 2 && strstr(seen.err, "no trace of this version") != NULL, "%s",
+              seen.err);
     call((const char *const[]){COMMAND, "trace", folder, NULL});
     cr_expect(WEXITSTATUS(seen.status) == 2 && strstr(seen.err, "it is no file") != NULL, "%s", seen.err);
     call((const char *const[]){COMMAND, "trace", "--format=x", file, NULL});
