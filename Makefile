@@ -24,6 +24,7 @@ help:
 	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
 	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
+	@echo 'make bench-hooks  the instructions that each hot hook adds, against the figures in the tree'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
@@ -93,7 +94,8 @@ matrix: deps
 	tests/servers/matrix.sh
 
 bench: deps
-	$(MAKE) all
+	scripts/deps.sh matrix
+	$(MAKE) all $(BUILD)/tests/load
 	scripts/bench.sh
 
 # Without the others' runtimes it is a benchmark all the same.

@@ -33,14 +33,14 @@ static uint32_t word_of(uint32_t epoch, uint32_t owner) {
 }
 
 /* The thread's id; where the kernel is not asked (H21), a number that is no thread's. */
-static uint32_t own_name(void) {
+__attribute__((noinline, cold)) static uint32_t own_name(void) {
     static _Atomic uint32_t made_up;
     int id = kernel_tid();
     return id > 0 ? (uint32_t)id
                   : MADE_UP | (atomic_fetch_add_explicit(&made_up, 1, memory_order_relaxed) & (MADE_UP - 1));
 }
 
-static uint32_t own_word(void) {
+static inline uint32_t own_word(void) {
     if (__builtin_expect(held.epoch != lock_epoch, 0)) {
         held.word = word_of(lock_epoch, own_name());
         held.epoch = lock_epoch;
@@ -63,7 +63,7 @@ static bool lock_try(struct lock *lock, uint32_t state, bool *clean, uint32_t *s
 /* A sleeper looks again after a while: whoever is to wake it may no longer ask the kernel to (H21). */
 static const struct timespec sleep_at_most = {0, 10000000};
 
-static bool lock_wait(struct lock *lock) {
+__attribute__((noinline)) static bool lock_wait(struct lock *lock) {
     bool clean = true;
     uint32_t seen = FREE;
     for (int spin = 0; spin < SPINS; spin++)
@@ -91,6 +91,11 @@ bool lock_take(struct lock *lock) {
         held.lock[held.count] = lock;
     held.count++;
     atomic_signal_fence(memory_order_seq_cst);
+    uint32_t seen = FREE; /* as it nearly always is */
+    if (__builtin_expect(atomic_compare_exchange_strong_explicit(&lock->word, &seen, own_word(),
+                                                                 memory_order_acquire, memory_order_relaxed),
+                         1))
+        return true;
     return lock_wait(lock);
 }
 

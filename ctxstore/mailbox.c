@@ -300,22 +300,25 @@ static struct entry *entries_use(struct mailbox *mailbox, uint64_t count) {
     return used;
 }
 
-/* With the lock held: a part of a group was taken as ambiguous, so what is left of it is no less so.
- * Returns the references that were replaced, chained by entries that are not in use. */
-static void group_stays_doubtful(struct mailbox *mailbox, struct context *doubtful, bool part_of_first,
-                                 struct context **dropped, unsigned room) {
+/* With the lock held: a part of a group was taken as ambiguous, so what is left of it is no less so. Returns
+ * how many references were replaced, which are in `dropped`. */
+static unsigned group_stays_doubtful(struct mailbox *mailbox, struct context *doubtful, bool part_of_first,
+                                     struct context **dropped, unsigned room) {
     struct entry *entry = mailbox->first;
-    for (bool in = part_of_first; entry != NULL && room > 0 && (in || entry->joined); entry = entry->next) {
-        *dropped++ = entry->context;
-        room--;
+    unsigned count = 0;
+    for (bool in = part_of_first; entry != NULL && count < room && (in || entry->joined);
+         entry = entry->next) {
+        dropped[count++] = entry->context;
         entry->context = context_retain(doubtful);
         in = false;
     }
+    return count;
 }
 
 struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drained, uint64_t flow) {
     enum { GROUP_AT_MOST = 64 };
-    struct context *dropped[GROUP_AT_MOST] = {NULL};
+    struct context *dropped[GROUP_AT_MOST];
+    unsigned dropped_count = 0;
     struct verdict verdict = {0};
     mailbox_lock(mailbox);
     bool known = entries_add_up(mailbox, count, &verdict) && !mailbox->lost;
@@ -329,9 +332,10 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
         used = mailbox_detach(mailbox);
     mailbox->lost = lost && !drained; /* units that nobody can name are still there */
     if (known && delivery.ambiguous)
-        group_stays_doubtful(mailbox, delivery.context, mailbox->first == first, dropped, GROUP_AT_MOST);
+        dropped_count =
+            group_stays_doubtful(mailbox, delivery.context, mailbox->first == first, dropped, GROUP_AT_MOST);
     lock_give(&mailbox->lock);
-    for (unsigned i = 0; i < GROUP_AT_MOST; i++)
+    for (unsigned i = 0; i < dropped_count; i++)
         context_release(dropped[i]);
     mailbox_entries_free(used);
     return delivery;

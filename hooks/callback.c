@@ -5,8 +5,9 @@
  * libc reads a sigevent before the call returns, but for the one in an aiocb, which it reads at the end:
  * there the door is put into the program's aiocb, when there is a context to carry.
  *
- * The whole families are bound, in their default versions: dlsym never finds an older one (H7). */
+ * Timers and lists of requests come in older kinds too, which are left alone (H7). */
 #include "door.h"
+#include "versions.h"
 
 #include <aio.h>
 #include <mqueue.h>
@@ -51,6 +52,8 @@ HOOK(int, timer_create, (clockid_t clock, struct sigevent *restrict event, timer
         rules_callback_timer((uintptr_t)*timer, function, event->sigev_value.sival_ptr);
     return result;
 }
+HOOK_OLDER_VERSION(timer_create, "GLIBC_2.3.3");
+HOOK_VERSION(timer_create, "GLIBC_2.34");
 
 HOOK(int, timer_settime,
      (timer_t timer, int flags, const struct itimerspec *restrict value,
@@ -60,12 +63,30 @@ HOOK(int, timer_settime,
     rules_callback_timer_end(&arming, result, value);
     return result;
 }
+HOOK_OLDER_VERSION(timer_settime, "GLIBC_2.3.3");
+HOOK_VERSION(timer_settime, "GLIBC_2.34");
 
 /* Before the real call: afterwards the number may be another timer's. */
 HOOK(int, timer_delete, (timer_t timer)) {
     rules_callback_over(CALLBACK_TIMER, (uintptr_t)timer);
     return REAL(timer_delete)(timer);
 }
+HOOK_OLDER_VERSION(timer_delete, "GLIBC_2.3.3");
+HOOK_VERSION(timer_delete, "GLIBC_2.34");
+
+/* The family whole: an object without versions of its own gets the older kind from libc, and a timer of ours.
+ */
+HOOK(int, timer_gettime, (timer_t timer, struct itimerspec *value)) {
+    return REAL(timer_gettime)(timer, value);
+}
+HOOK_OLDER_VERSION(timer_gettime, "GLIBC_2.3.3");
+HOOK_VERSION(timer_gettime, "GLIBC_2.34");
+
+HOOK(int, timer_getoverrun, (timer_t timer)) {
+    return REAL(timer_getoverrun)(timer);
+}
+HOOK_OLDER_VERSION(timer_getoverrun, "GLIBC_2.3.3");
+HOOK_VERSION(timer_getoverrun, "GLIBC_2.34");
 
 /* --- message queues ---------------------------------------------------------------------------------- */
 
@@ -167,6 +188,8 @@ HOOK(int, lio_listio,
     rules_callback_armed(CALLBACK_ONCE, 0, armed, result == 0);
     return result;
 }
+HOOK_OLDER_VERSION(lio_listio, "GLIBC_2.4");
+HOOK_VERSION(lio_listio, "GLIBC_2.34");
 
 HOOK(int, lio_listio64,
      (int mode, struct aiocb64 *const blocks[restrict], int count, struct sigevent *restrict event)) {
@@ -184,6 +207,8 @@ HOOK(int, lio_listio64,
     rules_callback_armed(CALLBACK_ONCE, 0, armed, result == 0);
     return result;
 }
+HOOK_OLDER_VERSION(lio_listio64, "GLIBC_2.4");
+HOOK_VERSION(lio_listio64, "GLIBC_2.34");
 
 /* --- names ------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  *
  * An environment that has become too large with ours is not the program's doing: then its own is used. */
 #include "hook.h"
+#include "versions.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -136,6 +137,7 @@ HOOK(int, posix_spawn,
       char *const environment[restrict])) {
     return spawn_with(REAL(posix_spawn), pid, path, actions, attributes, arguments, environment);
 }
+HOOK_VERSION(posix_spawn, "GLIBC_2.15");
 
 HOOK(int, posix_spawnp,
      (pid_t *restrict pid, const char *restrict file, const posix_spawn_file_actions_t *restrict actions,
@@ -143,3 +145,4 @@ HOOK(int, posix_spawnp,
       char *const environment[restrict])) {
     return spawn_with(REAL(posix_spawnp), pid, file, actions, attributes, arguments, environment);
 }
+HOOK_VERSION(posix_spawnp, "GLIBC_2.15");

@@ -16,8 +16,9 @@
  *   4. Decide nothing in it. What a call means for contexts is a rule of flow, and lives in shim/.
  *
  * A row without a body does not link, a body without a row does not compile, nor does one whose
- * signature differs from the system's. Hooks are unversioned and of default visibility: under a version
- * node they would link and silently not interpose. */
+ * signature differs from the system's. Hooks are of default visibility, and unversioned but where libc has an
+ * older function of the same name (versions.h): under another version they would link and silently not
+ * interpose. */
 #ifndef HOOKS_HOOK_H
 #define HOOKS_HOOK_H
 
@@ -89,6 +90,11 @@ enum hook_row {
     extern const enum hook_row hook_body_##name;                                                             \
     const enum hook_row hook_body_##name = hook_row_##name;                                                  \
     __attribute__((visibility("default"))) type name parameters
+
+#define BOUND(name) __builtin_expect(hooks_real.name != NULL, 1)
+
+/* Stands apart from a hook, so that its usual case is a jump to the real function and needs no stack. */
+#define APART __attribute__((noinline)) static
 
 /* One buffer, as the rules take them. */
 #define ONE_BUFFER(buffer, size) (&(struct iovec){(void *)(uintptr_t)(buffer), (size)}), 1

@@ -1,8 +1,9 @@
 /* Where a thread waits for other threads: condition variables (F9). A wait ends one section of its mutex and
  * begins another; it tells a worker from a thread that belongs to one piece of work (F1).
  *
- * The whole family is bound, in its default version: dlsym never finds an older one (H7). */
+ * Of the first six libc has an older kind, in another layout, which is left alone (H7). */
 #include "hook.h"
+#include "versions.h"
 
 HOOK(int, pthread_cond_wait, (pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex)) {
     rules_sleep_begin(condition, mutex, HERE);
@@ -10,6 +11,7 @@ HOOK(int, pthread_cond_wait, (pthread_cond_t *restrict condition, pthread_mutex_
     rules_sleep_end(condition, mutex, false, HERE);
     return result;
 }
+HOOK_VERSION(pthread_cond_wait, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_timedwait,
      (pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex,
@@ -19,6 +21,7 @@ HOOK(int, pthread_cond_timedwait,
     rules_sleep_end(condition, mutex, result != 0, HERE);
     return result;
 }
+HOOK_VERSION(pthread_cond_timedwait, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_clockwait,
      (pthread_cond_t *restrict condition, pthread_mutex_t *restrict mutex, clockid_t clock,
@@ -34,23 +37,27 @@ HOOK(int, pthread_cond_signal, (pthread_cond_t * condition)) {
         rules_signal(condition);
     return REAL(pthread_cond_signal)(condition);
 }
+HOOK_VERSION(pthread_cond_signal, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_broadcast, (pthread_cond_t * condition)) {
     if (queue_may_watch(condition))
         rules_signal(condition);
     return REAL(pthread_cond_broadcast)(condition);
 }
+HOOK_VERSION(pthread_cond_broadcast, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_init,
      (pthread_cond_t *restrict condition, const pthread_condattr_t *restrict attributes)) {
     rules_queue_memory(condition);
     return REAL(pthread_cond_init)(condition, attributes);
 }
+HOOK_VERSION(pthread_cond_init, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_destroy, (pthread_cond_t * condition)) {
     rules_queue_memory(condition);
     return REAL(pthread_cond_destroy)(condition);
 }
+HOOK_VERSION(pthread_cond_destroy, "GLIBC_2.3.2");
 
 HOOK(int, cnd_wait, (cnd_t * condition, mtx_t *mutex)) {
     rules_sleep_begin(condition, mutex, HERE);

@@ -1,11 +1,17 @@
 /* Bytes that come in: F3, F4, F5, F7, F8, E12, F15. The fortified names do what the plain ones do (H18). */
 #include "hook.h"
 
-HOOK(ssize_t, read, (int fd, void *buffer, size_t size)) {
-    struct passage passage = rules_read_begin(fd, HERE);
+APART ssize_t read_carrier(int fd, void *buffer, size_t size, struct here here) {
+    struct passage passage = rules_read_begin(fd, here);
     ssize_t result = REAL(read)(fd, buffer, size);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
+}
+
+HOOK(ssize_t, read, (int fd, void *buffer, size_t size)) {
+    if (rules_nothing_known(fd, HERE) && BOUND(read))
+        return REAL(read)(fd, buffer, size);
+    return read_carrier(fd, buffer, size, HERE);
 }
 
 HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room)) {
@@ -22,11 +28,17 @@ HOOK(ssize_t, readv, (int fd, const struct iovec *buffers, int count)) {
     return result;
 }
 
-HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags)) {
-    struct passage passage = rules_receive_begin(fd, flags, HERE);
+APART ssize_t recv_carrier(int fd, void *buffer, size_t size, int flags, struct here here) {
+    struct passage passage = rules_receive_begin(fd, flags, here);
     ssize_t result = REAL(recv)(fd, buffer, size, flags);
     rules_read_end(&passage, result, ONE_BUFFER(buffer, size));
     return result;
+}
+
+HOOK(ssize_t, recv, (int fd, void *buffer, size_t size, int flags)) {
+    if (rules_nothing_known(fd, HERE) && BOUND(recv))
+        return REAL(recv)(fd, buffer, size, flags);
+    return recv_carrier(fd, buffer, size, flags, HERE);
 }
 
 HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int flags)) {

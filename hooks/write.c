@@ -36,13 +36,19 @@ static ssize_t go_sendmsg(const struct annotate_call *call, const struct iovec *
 
 /* --- the hooks ----------------------------------------------------------------------------------------- */
 
-HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
-    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), HERE);
+APART ssize_t write_carrier(int fd, const void *buffer, size_t size, struct here here) {
+    struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), here);
     struct annotate_call call = {.go = go_write, .fd = fd};
     ssize_t result =
         annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size)) : REAL(write)(fd, buffer, size);
     rules_write_end(&passage, result, size, buffer);
     return result;
+}
+
+HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
+    if (rules_nothing_known(fd, HERE) && !annotate_on && BOUND(write))
+        return REAL(write)(fd, buffer, size);
+    return write_carrier(fd, buffer, size, HERE);
 }
 
 HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
@@ -57,13 +63,19 @@ HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
     return result;
 }
 
-HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
-    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, HERE);
+APART ssize_t send_carrier(int fd, const void *buffer, size_t size, int flags, struct here here) {
+    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, here);
     struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
                                         : REAL(send)(fd, buffer, size, flags);
     rules_write_end(&passage, result, size, buffer);
     return result;
+}
+
+HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
+    if (rules_nothing_known(fd, HERE) && !annotate_on && BOUND(send))
+        return REAL(send)(fd, buffer, size, flags);
+    return send_carrier(fd, buffer, size, flags, HERE);
 }
 
 HOOK(ssize_t, sendto,

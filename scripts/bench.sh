@@ -1,22 +1,31 @@
 #!/bin/sh
-# bench.sh (`make bench`): what the shim costs whole programs. A server is started plain, preloaded, and preloaded
-# with dispatch=exact, in turn and each time anew, every other round backwards. What counts is the ratio of what
-# lies next to each other, and of these ratios the median: of the throughput, and of the server's processor time
-# for a request, which a client that is slower than the server cannot hide. Absolute numbers say more about the
-# machine than about us.
+# bench.sh (`make bench`): what the shim costs whole programs. A server is started plain and preloaded in turn and each
+# time anew, every other round backwards; it has one processor, and its client another. What counts is the ratio of what
+# lies next to each other, and of these ratios the median: of the throughput, and of the server's processor time for a
+# request, which a client that is slower than the server cannot hide. Absolute numbers say more about the machine than
+# about us. Says on stderr how far it is, and ends in tables (Markdown).
 #
-# From the environment: PAIRS (5), SECONDS per measurement (3), BUILD (build). All on the loopback, on free ports,
-# in a temporary directory; what was started is stopped by pid.
+#     bench.sh [WORD...]       only rows whose name has one of these words
+#
+# From the environment: PAIRS (9); SECONDS_EACH, a measurement's length (3); QUICK=1: PAIRS=3 and the rows of redis,
+# memcached and nginx's files; TOOLS=1: beside them what people use else, one round of each (strace -f -c, ltrace,
+# uftrace, heaptrack, as far as they are there); DISPATCH (auto), the shim's option; BUILD (build). All on the loopback,
+# on free ports, in a temporary directory; what was started is stopped by pid.
 set -eu
 
-# shellcheck disable=SC3028
-seconds=${SECONDS:-0}
-[ "$seconds" -gt 0 ] || seconds=3 # bash counts in this variable, from 0
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
-PAIRS=${PAIRS:-5}
+QUICK=${QUICK:-0}
+PAIRS=${PAIRS:-$([ "$QUICK" = 1 ] && echo 3 || echo 9)}
+SECONDS_EACH=${SECONDS_EACH:-3}
+DISPATCH=${DISPATCH:-auto}
+TOOLS=${TOOLS:-0}
+words=$*
 CLIENTS=50
 PATH="$PATH:/usr/sbin:/sbin"
+for directory in /usr/lib/postgresql/*/bin; do
+    PATH="$PATH:$directory"
+done
 server=
 
 complain() {
@@ -24,187 +33,402 @@ complain() {
     exit 1
 }
 
-for need in redis-server redis-benchmark nginx wrk; do
-    command -v "$need" >/dev/null || complain "$need is not installed; scripts/deps.sh installs it"
+for need in "$BUILD/ctxshim" "$BUILD/tests/load"; do
+    [ -x "$need" ] || complain "$need is not built; make bench builds it"
 done
-[ -x "$BUILD/ctxshim" ] || complain "$BUILD/ctxshim is not built; make builds it"
 
+# The clients' processor, and those that servers have.
+on_server='' on_client=''
+processors=$(nproc)
+if [ "$processors" -gt 1 ]; then
+    on_server="taskset -c 1-$((processors - 1))" on_client='taskset -c 0'
+fi
+
+# What was started leads a session, and most programs end with the one that leads it.
 stop_server() {
     [ -n "$server" ] || return 0
     kill "$server" 2>/dev/null || :
+    patience=100
+    while kill -0 "$server" 2>/dev/null && [ "$patience" -gt 0 ]; do
+        sleep 0.05
+        patience=$((patience - 1))
+    done
+    kill -KILL -"$server" 2>/dev/null || :
     wait "$server" 2>/dev/null || :
     server=
 }
 
+# shellcheck disable=SC2317
 clean_up() {
     stop_server
     rm -rf "$work"
 }
 work=$(mktemp -d)
+chmod 755 "$work"
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
-
-# Below the range from which the kernel takes ports for outgoing connections.
-free_port() {
-    python3 - <<'END'
-import random, socket
-while True:
-    port = random.randrange(10240, 30000)
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-    print(port)
-    break
-END
-}
 
 # start WAY PROGRAM [ARGUMENT...]
 start() {
     way=$1
     shift
     case $way in
-    plain) set -- "$@" ;;
-    preloaded) set -- "$BUILD/ctxshim" run -- "$@" ;;
-    exact) set -- "$BUILD/ctxshim" run --dispatch=exact -- "$@" ;;
+    plain) ;;
+    preloaded) set -- "$BUILD/ctxshim" run --dispatch="$DISPATCH" -- "$@" ;;
+    strace) set -- strace -f -c -o "$work/trace" "$@" ;;
+    ltrace) set -- ltrace -f -c -o "$work/trace" "$@" ;;
+    uftrace) set -- uftrace record --force --no-event -d "$work/uftrace" "$@" ;;
+    heaptrack) set -- heaptrack -o "$work/heap" "$@" ;;
     esac
-    "$@" >"$work/server.log" 2>&1 </dev/null &
+    # shellcheck disable=SC2086
+    setsid $on_server "$@" >"$work/server.log" 2>&1 </dev/null &
     server=$!
 }
 
-# await COMMAND...: until it succeeds.
-await() {
-    patience=100
-    until "$@" >/dev/null 2>&1; do
-        patience=$((patience - 1))
-        if [ "$patience" -eq 0 ] || ! kill -0 "$server" 2>/dev/null; then
-            complain "the server does not answer: $(tail -n 3 "$work/server.log")"
-        fi
-        sleep 0.05
-    done
+answers() {
+    "$BUILD/tests/load" --await --port "$port" --timeout 20 || complain "no answer: $(tail -n 3 "$work/server.log")"
 }
 
-# Ticks of processor time that the server and its children have used, start-up included.
-server_ticks() {
-    for pid in "$server" $(cat "/proc/$server/task/$server/children"); do
-        cut -d ' ' -f 14,15 "/proc/$pid/stat"
-    done | awk '{ sum += $1 + $2 } END { print sum }'
+# Of all that the server's session runs: its ticks of processor time, those of ended children too; its KiB of memory.
+session() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk -v session="$server" -v page="$(($(getconf PAGESIZE) / 1024))" '
+        $4 == session { ticks += $12 + $13 + $14 + $15; memory += $22 * page }
+        END { print ticks + 0, memory + 0 }'
 }
 
-# ---- The programs: each measures one way of starting it, and leaves requests per second in $rate and ticks for
-# ---- a million requests in $cost.
+# ---- The clients: each leaves how many requests it made in $count, and how many in a second in $rate; and how many
+# ---- microseconds half of them took, and 99 of 100, in $half and $most ('-': it does not tell).
 
-redis_run() {
-    redis-benchmark -p "$port" -t get -c "$CLIENTS" -n "$1" -d 64 --csv 2>/dev/null |
-        sed -n 's/^"GET","\([0-9]*\).*/\1/p'
+ask_wrk() {
+    # shellcheck disable=SC2086
+    $on_client wrk --latency -t 1 -c "$CLIENTS" -d "${SECONDS_EACH}s" "http://127.0.0.1:$port/file" >"$work/said"
+    rate=$(sed -n 's/^Requests\/sec: *\([0-9]*\).*/\1/p' "$work/said")
+    count=$(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' "$work/said")
+    half=$(microseconds 50%) most=$(microseconds 99%)
+}
+microseconds() {
+    awk -v which="$1" '$1 == which {
+        factor = $2 ~ /us$/ ? 1 : $2 ~ /ms$/ ? 1000 : 1000000
+        sub(/[a-z]*$/, "", $2)
+        print $2 * factor }' "$work/said"
 }
 
-# redis-benchmark counts requests, not time: how many make up the time, the first run tells.
+# It counts requests, not time: how many make up the time, the first run tells.
 redis_count=20000
-measure_redis() {
-    start "$1" redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$work"
-    await redis-cli -p "$port" ping
-    rate=$(redis_run "$redis_count")
-    [ "${rate:-0}" -gt 0 ] || complain "redis-benchmark measured nothing"
-    cost=$(($(server_ticks) * 1000000 / redis_count))
-    stop_server
-    [ "$redis_count" -ne 20000 ] || redis_count=$((rate * seconds))
+ask_redis() {
+    # shellcheck disable=SC2086
+    $on_client redis-benchmark -p "$port" -t get -c "$CLIENTS" -n "$redis_count" -d 64 --csv "$@" >"$work/said" 2>&1
+    line=$(sed -n 's/"//g; /^GET/p' "$work/said")
+    rate=$(echo "$line" | cut -d , -f 2 | cut -d . -f 1)
+    half=$(echo "$line" | awk -F , '{ print $5 * 1000 }')
+    most=$(echo "$line" | awk -F , '{ print $7 * 1000 }')
+    count=$redis_count
+    redis_count=$((${rate:-0} * SECONDS_EACH))
 }
 
-nginx_prepare() {
-    mkdir -p "$work/www"
-    head -c 1024 /dev/zero | tr '\0' x >"$work/www/file"
+ask_load() {
+    # shellcheck disable=SC2086
+    $on_client "$BUILD/tests/load" --protocol="$1" --port "$port" --clients "$CLIENTS" --seconds "$SECONDS_EACH" \
+        --timeout 60 >"$work/said" 2>&1 || complain "$(cat "$work/said")"
+    count=$(sed -n 's/^load: \([0-9]*\) of .*/\1/p' "$work/said")
+    rate=$(sed -n 's/^load: .*, \([0-9]*\)\/s$/\1/p' "$work/said")
+    half=- most=-
+}
+
+ask_pgbench() {
+    rm -f "$work"/pgbench_log.*
+    # shellcheck disable=SC2086
+    (cd "$work" && $on_client pgbench -n -S -h 127.0.0.1 -p "$port" -U ctxshim -c 16 -T "$SECONDS_EACH" -l postgres) \
+        >"$work/said" 2>&1 || complain "$(cat "$work/said")"
+    count=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$work/said")
+    rate=$(sed -n 's/^tps = \([0-9]*\).*/\1/p' "$work/said")
+    cat "$work"/pgbench_log.* | cut -d ' ' -f 3 | sort -n >"$work/latencies"
+    half=$(sed -n "$((count / 2 + 1))p" "$work/latencies") most=$(sed -n "$((count * 99 / 100 + 1))p" "$work/latencies")
+}
+
+# ---- The servers: each starts, and names its client.
+
+run_redis() {
+    way=$1
+    shift
+    start "$way" redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$work" "$@"
+    answers
+}
+row_redis() {
+    if [ "$2" = ask ]; then ask_redis; else run_redis "$1"; fi
+}
+row_redis_pipelined() {
+    if [ "$2" = ask ]; then ask_redis -P 16; else run_redis "$1"; fi
+}
+# Its threads wait for each other in a busy loop: on one processor that is all they would do.
+row_redis_io_threads() {
+    [ "$2" != ask ] || { ask_redis && return; }
+    pinned=$on_server
+    [ "$processors" -gt 2 ] || on_server=''
+    run_redis "$1" --io-threads 4
+    on_server=$pinned
+}
+
+row_memcached() {
+    [ "$2" != ask ] || { ask_load memcached && return; }
+    set -- "$1" memcached -t 4 -l 127.0.0.1 -p "$port" -U 0
+    [ "$(id -u)" -ne 0 ] || set -- "$@" -u root
+    start "$@"
+    answers
+}
+
+# nginx WAY LINE SERVER: its configuration has this line in the http block, and this in the server's.
+nginx_start() {
     # As root the worker would become a user who cannot read here.
     user=
     [ "$(id -u)" -ne 0 ] || user="user root;"
+    mkdir -p "$work/www"
+    head -c 1024 /dev/zero | tr '\0' x >"$work/www/file"
     cat >"$work/nginx.conf" <<END
 $user
 daemon off;
 worker_processes 1;
 pid $work/nginx.pid;
 error_log stderr error;
+thread_pool default threads=4;
 events {
     worker_connections 512;
 }
 http {
     access_log off;
-    sendfile on;
     keepalive_requests 100000000;
     client_body_temp_path $work/body;
     proxy_temp_path $work/proxy;
     fastcgi_temp_path $work/fastcgi;
     uwsgi_temp_path $work/uwsgi;
     scgi_temp_path $work/scgi;
+    $2
     server {
         listen 127.0.0.1:$port;
         root $work/www;
+        $3
     }
 }
 END
+    start "$1" nginx -p "$work" -c "$work/nginx.conf" -e stderr
+    answers
+}
+row_nginx_file() {
+    if [ "$2" = ask ]; then ask_wrk; else nginx_start "$1" 'sendfile on;' ''; fi
+}
+row_nginx_aio_threads() {
+    if [ "$2" = ask ]; then ask_wrk; else nginx_start "$1" 'sendfile off; aio threads;' ''; fi
+}
+# The back-end is another server of the same process, so that one session has both.
+row_nginx_proxy() {
+    [ "$2" != ask ] || { ask_wrk && return; }
+    nginx_start "$1" "upstream backend { server 127.0.0.1:$back_port; keepalive 16; keepalive_requests 1000000; }
+        server { listen 127.0.0.1:$back_port; root $work/www; }" \
+        'location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }'
 }
 
-measure_nginx() {
-    start "$1" nginx -p "$work" -c "$work/nginx.conf" -e stderr
-    await curl -sf "http://127.0.0.1:$port/file"
-    wrk -t 1 -c "$CLIENTS" -d "${seconds}s" "http://127.0.0.1:$port/file" >"$work/wrk"
-    rate=$(sed -n 's/^Requests\/sec: *\([0-9]*\).*/\1/p' "$work/wrk")
-    count=$(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' "$work/wrk")
-    [ "${rate:-0}" -gt 0 ] || complain "wrk measured nothing"
-    cost=$(($(server_ticks) * 1000000 / count))
-    stop_server
+row_apache_event() {
+    [ "$2" != ask ] || { ask_wrk && return; }
+    mkdir -p "$work/www"
+    head -c 1024 /dev/zero | tr '\0' x >"$work/www/file"
+    user=
+    [ "$(id -u)" -ne 0 ] || user="User nobody
+Group #$(id -g nobody)"
+    cat >"$work/apache.conf" <<END
+ServerRoot $work
+DefaultRuntimeDir $work
+PidFile $work/apache.pid
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+Listen 127.0.0.1:$port
+ServerName 127.0.0.1
+$user
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 64
+MaxRequestWorkers 64
+DocumentRoot $work/www
+KeepAlive On
+MaxKeepAliveRequests 0
+ErrorLog $work/apache.log
+<Directory $work/www>
+    Require all granted
+</Directory>
+END
+    start "$1" apache2 -D FOREGROUND -f "$work/apache.conf"
+    answers
+}
+
+# A database is made once; it refuses to be root's.
+row_postgresql() {
+    [ "$2" != ask ] || { ask_pgbench && return; }
+    become=
+    if [ "$(id -u)" -eq 0 ]; then
+        become="setpriv --reuid=nobody --regid=$(id -g nobody) --clear-groups"
+    fi
+    if [ ! -d "$work/postgres" ]; then
+        mkdir "$work/postgres"
+        [ -z "$become" ] || chown nobody "$work/postgres"
+        # shellcheck disable=SC2086
+        (cd / && $become initdb --no-sync --auth=trust --username=ctxshim --no-instructions --encoding=UTF8 --locale=C \
+            -D "$work/postgres") >"$work/initdb" 2>&1 || complain "initdb: $(tail -n 3 "$work/initdb")"
+        printf "unix_socket_directories = ''\nfsync = off\nautovacuum = off\nmax_connections = 40\n" \
+            >>"$work/postgres/postgresql.conf"
+    fi
+    # shellcheck disable=SC2086
+    start "$1" $become postgres -D "$work/postgres" -h 127.0.0.1 -p "$port"
+    until pg_isready -q -h 127.0.0.1 -p "$port" -U ctxshim -d postgres; do
+        sleep 0.1
+        kill -0 "$server" 2>/dev/null || complain "postgres: $(tail -n 3 "$work/server.log")"
+    done
+    pgbench -q -i -h 127.0.0.1 -p "$port" -U ctxshim postgres >"$work/said" 2>&1 || complain "$(cat "$work/said")"
 }
 
 # ---- Rounds and what they come to
 
-# compare PROGRAM: PAIRS rounds after a warm-up; a line "WAY ROUND RATE COST" for each run in $work/PROGRAM.runs.
+# measure ROW WAY: leaves a line "RATE TICKS-FOR-A-MILLION P50 P99 KIB" in $measured.
+measure() {
+    port=$("$BUILD/tests/load" --free-port)
+    back_port=$("$BUILD/tests/load" --free-port)
+    "row_$1" "$2" start
+    before=$(session)
+    "row_$1" "$2" ask
+    after=$(session)
+    [ "${rate:-0}" -gt 0 ] && [ "${count:-0}" -gt 0 ] || complain "$1: the client measured nothing: $(cat "$work/said")"
+    measured="$rate $(((${after% *} - ${before% *}) * 1000000 / count)) $half $most ${after#* }"
+    stop_server
+}
+
+# compare ROW: PAIRS rounds after a warm-up; a line "WAY ROUND RATE COST P50 P99 KIB" for each in $work/ROW.runs.
 compare() {
-    port=$(free_port)
-    [ "$1" = redis ] || nginx_prepare
-    "measure_$1" plain
+    redis_count=20000
+    measure "$1" plain
     round=0
     while [ "$round" -lt "$PAIRS" ]; do
         round=$((round + 1))
-        ways='plain preloaded exact'
-        [ $((round % 2)) -eq 1 ] || ways='exact preloaded plain'
+        ways='plain preloaded'
+        [ $((round % 2)) -eq 1 ] || ways='preloaded plain'
+        [ "$round" -gt 1 ] || ways="$ways $tools"
         printf '%s, round %s of %s:' "$1" "$round" "$PAIRS" >&2
         for way in $ways; do
-            "measure_$1" "$way"
-            printf ' %s %s/s' "$way" "$rate" >&2
-            echo "$way $round $rate $cost" >>"$work/$1.runs"
+            measure "$1" "$way"
+            printf ' %s %s/s' "$way" "${measured%% *}" >&2
+            echo "$way $round $measured" >>"$work/$1.runs"
         done
         echo >&2
     done
 }
 
-# The table's rows of one program.
+# The table's lines of one row: medians of the pairs' ratios.
 summarise() {
-    awk -v name="$2" '
-        function ratios(values, way,    list, round, i, value) {
-            for (round = 1; round <= rounds; round++) {
-                value = values[way, round] / values["plain", round]
-                for (i = round; i > 1 && list[i - 1] > value; i--)
-                    list[i] = list[i - 1]
-                list[i] = value
+    for way in preloaded $tools; do
+        awk -v name="$1" -v way="$way" '
+            function ratio(column,    list, n, round, i, value) {
+                for (round = 1; round <= rounds; round++) {
+                    if (!((way, round, column) in run) || run["plain", round, column] + 0 == 0)
+                        continue
+                    value = run[way, round, column] / run["plain", round, column]
+                    for (i = ++n; i > 1 && list[i - 1] > value; i--)
+                        list[i] = list[i - 1]
+                    list[i] = value
+                }
+                if (n == 0)
+                    return "-"
+                value = n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+                return sprintf(n > 1 ? "%.3f (%.3f to %.3f)" : "%.3f", value, list[1], list[n])
             }
-            value = rounds % 2 ? list[(rounds + 1) / 2] : (list[rounds / 2] + list[rounds / 2 + 1]) / 2
-            return sprintf("%.3f (%.3f to %.3f)", value, list[1], list[rounds])
-        }
-        { rate[$1, $2] = $3; cost[$1, $2] = $4; rounds = $2 > rounds ? $2 : rounds }
-        $1 == "plain" { sum += $3 }
-        END {
-            printf "%-28s %-16s %-26s %s\n", name, "preloaded", ratios(rate, "preloaded"), ratios(cost, "preloaded")
-            printf "%-28s %-16s %-26s %s\n", sprintf("  plain: %d/s here", sum / rounds), "dispatch=exact", \
-                ratios(rate, "exact"), ratios(cost, "exact")
-        }
-    ' "$work/$1.runs"
+            { for (i = 3; i <= 7; i++) run[$1, $2, i] = $i; rounds = $2 > rounds ? $2 : rounds }
+            END {
+                gsub(/_/, " ", name)
+                printf "| %s | %s | %s | %s | %s | %s | %s |\n", name, way, ratio(3), ratio(4), ratio(5), ratio(6), ratio(7)
+            }' "$work/$1.runs"
+    done
 }
 
-compare redis
-compare nginx
+# Is this row wanted, and are its programs there?
+wanted() {
+    for program in $2; do
+        if ! command -v "$program" >/dev/null; then
+            echo "$1: $program is not installed; scripts/deps.sh installs it" >&2
+            return 1
+        fi
+    done
+    [ -n "$words" ] || return 0
+    for word in $words; do
+        case $1 in *"$word"*) return 0 ;; esac
+    done
+    return 1
+}
+
+tools=
+if [ "$TOOLS" = 1 ]; then
+    for tool in strace ltrace uftrace heaptrack; do
+        ! command -v "$tool" >/dev/null || tools="$tools $tool"
+    done
+fi
+
+done_rows=
+row() {
+    wanted "$1" "$2" || return 0
+    compare "$1"
+    done_rows="$done_rows $1"
+}
+
+# ---- What a process costs, before it does anything
+
+# Seconds for so many starts of /bin/true, with this in LD_PRELOAD.
+starts() {
+    began=$(date +%s%N)
+    n=0
+    while [ "$n" -lt 400 ]; do
+        LD_PRELOAD=$1 /bin/true
+        n=$((n + 1))
+    done
+    echo $((($(date +%s%N) - began) / 400000))
+}
+
+# KiB that a sleeping process has of its own.
+asleep() {
+    LD_PRELOAD=$1 sleep 5 &
+    sleeper=$!
+    sleep 0.3
+    awk '/^VmRSS/ { print $2 }' "/proc/$sleeper/status"
+    kill "$sleeper"
+}
+
+process_rows() {
+    shim=$(cd "$BUILD" && pwd)/libctxshim.so
+    echo
+    echo "| a process that does nothing | plain | preloaded |"
+    echo "|---|---|---|"
+    round=0
+    while [ "$round" -lt "$PAIRS" ]; do
+        echo "$(starts '') $(starts "$shim")"
+        round=$((round + 1))
+    done | sort -n | awk '{ plain[NR] = $1; more[NR] = $2 - $1 }
+        END { printf "| start-up of /bin/true, microseconds | %d | %+d |\n", plain[int((NR + 1) / 2)], more[int((NR + 1) / 2)] }'
+    before=$(asleep '')
+    echo "| memory of sleep, KiB | $before | +$(($(asleep "$shim") - before)) |"
+}
+
+row redis 'redis-server redis-benchmark'
+row redis_pipelined 'redis-server redis-benchmark'
+row memcached memcached
+row nginx_file 'nginx wrk'
+if [ "$QUICK" != 1 ]; then
+    row redis_io_threads 'redis-server redis-benchmark'
+    row nginx_proxy 'nginx wrk'
+    row nginx_aio_threads 'nginx wrk'
+    row apache_event 'apache2 wrk'
+    row postgresql 'initdb postgres pgbench'
+fi
+
 echo
-echo "preloaded : plain, median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $seconds s a run"
+echo "Ratios to the plain program: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each, dispatch=$DISPATCH."
 echo
-printf '%-28s %-16s %-26s %s\n' program way throughput 'processor time a request'
-summarise redis "redis-server, GET"
-summarise nginx "nginx, static file of 1 KiB"
+echo "| program | way | throughput | processor time a request | half of the answers within | 99 of 100 within | memory |"
+echo "|---|---|---|---|---|---|---|"
+for one in $done_rows; do
+    summarise "$one"
+done
+process_rows

@@ -5,6 +5,8 @@
 #include "interruption.h"
 
 #include "openfile.h"
+#include "rules.h"
+#include "trace.h"
 
 #include <string.h>
 
@@ -26,7 +28,7 @@ void frame_limit_renew(struct thread *thread) {
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
     frame_limit = edge_of(top) < outside ? edge_of(top) : outside;
-    if (top != NULL && (top->passing != 0 || top->untouched))
+    if (top != NULL && (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued))
         frame_limit = 0; /* every hook is to be noticed */
 }
 
@@ -40,6 +42,11 @@ struct context *frame_base(const struct thread *thread) {
 
 struct context *frame_base_clean(const struct thread *thread) {
     return thread->depth > 0 ? frame_base(thread) : NULL;
+}
+
+static bool in_doubt(const struct thread *thread) {
+    const struct context *current = thread->flow.current;
+    return current != NULL && current->kind == CONTEXT_AMBIGUOUS;
 }
 
 static bool is_open(const struct context *node) {
@@ -96,15 +103,55 @@ bool frame_logs_after(const struct frame *frame) {
     return frame->tentative && frame->loop != NULL && frame->loop->logs_after >= LOGS_AFTER;
 }
 
+/* A batch answers and logs either request by request, or the logs come in a later phase: then several lines
+ * follow several answers. */
+static void batch_logs(struct thread *thread, struct frame *frame) {
+    enum { LATER = 2 };
+    if (frame->unlogged == 1 && !frame->touched) {
+        frame->unlogged = 0;
+        return;
+    }
+    if (frame->unlogged >= LATER && ++frame->lines >= LATER)
+        rules_contradicted(thread);
+}
+
+static void log_written(struct thread *thread, struct frame *frame) {
+    if (frame->untouched && frame->loop != NULL)
+        frame->loop->logs_after = 0;
+    frame->logged |= frame->fresh;
+    if (frame->answered && frame->loop != NULL)
+        frame->followed = frame->loop->logs = true;
+    frame->lost |= frame->passing != 0 || in_doubt(thread);
+    if (frame->unlogged > 0)
+        batch_logs(thread, frame);
+}
+
 void frame_logs(void) {
     struct thread *thread = thread_enter();
-    struct frame *frame = thread != NULL ? frame_top(thread) : NULL;
-    if (frame != NULL && frame->untouched && frame->loop != NULL)
-        frame->loop->logs_after = 0;
-    if (frame != NULL)
-        frame->logged |= frame->passing != 0;
-    if (thread != NULL)
-        thread_leave();
+    if (thread == NULL)
+        return;
+    if (frame_top(thread) != NULL)
+        log_written(thread, frame_top(thread));
+    thread_leave();
+}
+
+void frame_hands_on(struct thread *thread, const struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    trace_capture(thread, file);
+    if (frame == NULL)
+        return;
+    frame->handed_on = true;
+    frame->lost |= in_doubt(thread);
+}
+
+/* So many frames in a row whose last answer no log followed: this loop writes none then. */
+enum { SILENT = 4 };
+static bool is_silent(const struct frame *frame) {
+    return frame->loop == NULL || frame->loop->exact || frame->loop->silent >= SILENT;
+}
+
+bool frame_owes_logs(const struct frame *frame) {
+    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->logs && !is_silent(frame);
 }
 
 void frame_wakes_up(struct thread *thread) {
@@ -116,6 +163,16 @@ void frame_wakes_up(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
+static void learn_silence(const struct frame *frame) {
+    struct loop *loop = frame->loop;
+    if (!frame->watched)
+        return;
+    if (frame->followed)
+        loop->silent = 0;
+    else if (loop->silent < SILENT)
+        loop->silent++;
+}
+
 static void wake_up_ends(const struct frame *frame) {
     if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
         return;
@@ -125,6 +182,7 @@ static void wake_up_ends(const struct frame *frame) {
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     wake_up_ends(frame);
+    learn_silence(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
@@ -138,6 +196,8 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
+    if (frame->file != file)
+        frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
     frame->provenance.carrier = (int)file_kind(file);
@@ -174,8 +234,12 @@ static bool left_in_queue(const struct frame *frame) {
 
 void frame_reads(struct thread *thread, struct open_file *file) {
     struct frame *frame = frame_top(thread);
-    if (frame == NULL || !frame_reported(frame, file))
+    if (frame == NULL || frame->wait.address == FRAME_OPEN_ENDED)
         return;
+    if (!frame_reported(frame, file)) {
+        frame->queued |= frame->file != file && file_kind(file) == FILE_CONNECTION && left_in_queue(frame);
+        return;
+    }
     uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
     if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
         return;
@@ -243,17 +307,42 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
     frame->passing = 0;
+    if (evidence >= EVIDENCE_READ) {
+        frame->touched = true;
+        frame->lines = 0;
+    }
     frame->untouched &= evidence <= EVIDENCE_EVENT;
     frame_limit_renew(thread);
 }
 
-void frame_passes(struct thread *thread, struct here here, bool answers) {
+void frame_passes(struct thread *thread, struct here here) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->passing = here.address;
-    frame->answered |= answers;
-    frame->logged &= !answers;
+    frame_limit_renew(thread);
+}
+
+/* Whose answer it was is known; in a batch whose log comes later, the next line need not be its. */
+static bool frame_answers(struct frame *frame) {
+    frame->answered = true;
+    frame->logged = frame->touched = frame->followed = false;
+    frame->fresh = frame->tentative;
+    frame->watched = frame->loop != NULL && !frame->loop->exact && (frame->mixed || !is_silent(frame));
+    if (!frame->mixed || !frame->watched)
+        return false;
+    frame->unlogged += frame->unlogged < UINT8_MAX;
+    return frame->unlogged > 1 && !is_silent(frame);
+}
+
+void frame_wrote(struct thread *thread, bool answers, bool doubtful) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    if (answers)
+        doubtful |= frame_answers(frame);
+    if (doubtful)
+        frame_doubt(thread, frame->provenance.evidence);
     frame_limit_renew(thread);
 }
 
@@ -312,23 +401,23 @@ static void frame_leave(struct thread *thread, uintptr_t here) {
 
 static void frame_passed(struct thread *thread) {
     struct frame *top = frame_top(thread);
-    if (top == NULL || top->passing == 0)
+    if (top == NULL || (top->passing == 0 && !top->fresh))
         return;
+    bool passed = top->passing != 0;
+    top->fresh = false;
     top->passing = 0;
     frame_limit_renew(thread);
-    frame_doubt(thread, top->provenance.evidence);
+    if (passed)
+        frame_doubt(thread, top->provenance.evidence);
 }
 
-/* The first question after a call is about that call, if who made it can still be the one that asks. */
+/* A question is no hook: whoever has just read goes on with that, and may ask, as deep as he likes. */
 void frame_asked_slow(uintptr_t here) {
-    enum { ANSWERED = 1 };
     struct thread *thread = thread_self;
-    struct frame *top = thread != NULL ? frame_top(thread) : NULL;
+    const struct frame *top = thread != NULL ? frame_top(thread) : NULL;
     if (thread_handler != 0) /* a signal handler's questions are nobody's */
         return;
-    if (top != NULL && here <= top->passing && thread_on_own_stack(thread, here))
-        top->passing = ANSWERED;
-    else
+    if (top == NULL || here > top->passing || !thread_on_own_stack(thread, here))
         frame_settle_slow(here);
 }
 

@@ -10,7 +10,6 @@
 #define SHIM_FRAME_H
 
 #include "thread.h"
-#include "trace.h"
 
 /* The innermost frame, or NULL. */
 struct frame *frame_top(struct thread *thread);
@@ -41,14 +40,18 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
 bool frame_reported(const struct frame *frame, const struct open_file *file);
 /* A batch is handled callback by callback: one that reads the file (or accepts from it) for the first time
  * after its wait has reported it, when another one has done so before, is the next. What the last one left is
- * over, and reported. */
+ * over, and reported. One that was not reported (a connection just accepted) is read within a callback: when
+ * the request read before it lies in a queue of the program's own, whose work comes next is not known. */
 void frame_reads(struct thread *thread, struct open_file *file);
 
 /* What it is now, nobody knows: its context goes on as the likeliest. */
 void frame_doubt(struct thread *thread, enum evidence evidence);
-/* E4: a call from `here` is for sure the current context's; what follows need not be. The next hook is in
- * doubt, and so is who asks from a shallower place. `answers`: the call is an answer. */
-void frame_passes(struct thread *thread, struct here here, bool answers);
+/* What was just read from `here` is for sure the current context's, and so is what its reader does with it;
+ * what follows need not be: the next hook is in doubt, and so is who asks from a shallower place. */
+void frame_passes(struct thread *thread, struct here here);
+/* E4: a call that is over was the current context's. `answers`: it was the answer. Is it in doubt again whose
+ * work comes next? That is so too where several answers of a batch have gone out, and their log has not. */
+void frame_wrote(struct thread *thread, bool answers, bool doubtful);
 /* E5: it may drain a queue. */
 void frame_wakes_up(struct thread *thread);
 /* E5: whoever drains a queue writes its log either before each answer or after it; only after it is the
@@ -56,14 +59,11 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
+/* May what is read now be the work of a batch's answer, whose log comes later? */
+bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
  * program's. */
-static inline void frame_hands_on(struct thread *thread, const struct open_file *file) {
-    struct frame *frame = frame_top(thread);
-    trace_capture(thread, file);
-    if (frame != NULL)
-        frame->handed_on = true;
-}
+void frame_hands_on(struct thread *thread, const struct open_file *file);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

@@ -7,6 +7,7 @@
 #include "rules.h"
 #include "thread.h"
 #include "trace.h"
+#include "unwind.h"
 
 #include <sys/mman.h>
 
@@ -67,7 +68,7 @@ bool process_set_right(void) {
     pid = kernel_shut ? 0 : kernel_pid();
     atomic_store_explicit(process_mine, 1, memory_order_relaxed);
     process_did_fork();
-    thread_forked();
+    unwind_forked(thread_forked());
     rules_forked();
     leaks_forked();
     trace_forked();

@@ -65,6 +65,13 @@ void rules_datagrams_write_close(const struct passage *passage, int result, cons
 uint64_t rules_received_from(const struct passage *passage, long result, const void *address,
                              const socklen_t *size);
 
+/* Is the call all that there is to do? So it is with most descriptors, where no frame was left. Otherwise
+ * this does nothing: the others here are still to be called. */
+static inline bool rules_nothing_known(int fd, struct here here) {
+    local.site = here.site;
+    return __builtin_expect(here.address <= frame_limit && (unsigned)fd < SLOTS, 1) &&
+           atomic_load_explicit(&file_first_slots[(unsigned)fd % SLOTS], memory_order_acquire) == NULL;
+}
 static inline struct passage rules_wait_for_bytes(int fd, bool blocks, struct here here) {
     frame_settle(here);
     struct open_file *file = file_at(fd);

@@ -10,6 +10,7 @@
  * descends from the carrier's. */
 #include "../ctxstore/kernel.h"
 #include "rules_own.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,8 +43,9 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
-    if (frame_top(thread) != NULL && frame_top(thread)->queued)
-        frame_passes(thread, passage->here, false);
+    const struct frame *frame = frame_top(thread);
+    if (frame != NULL && (frame->queued || frame_owes_logs(frame)))
+        frame_passes(thread, passage->here);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
  * F13: a fork child keeps the context of the flow that forked; those of other flows are dropped without
  * destroy. Memory does the keeping; numbers start anew. */
 #include "rules.h"
+#include "trace.h"
 
 struct context *rules_thread_capture(struct here here) {
     frame_settle(here);

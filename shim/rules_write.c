@@ -13,6 +13,7 @@
  *     (forward.h). That is the strongest evidence there is but for a scope. */
 #include "reservation.h"
 #include "rules_own.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -36,21 +37,30 @@ struct context *doubt(struct thread *thread, struct context *request) {
     return doubtful;
 }
 
+/* Was it read in this very batch? Then a loop that answers all of one in a later phase does so; that costs
+ * nothing as long as nothing else of theirs is in doubt. */
+static bool read_here(const struct frame *frame, const struct open_file *file) {
+    return frame->wait_serial != 0 &&
+           atomic_load_explicit(&file->served, memory_order_relaxed) == frame->wait_serial;
+}
+
 /* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
  * Consumes the reference to the request; returns what is to be adopted. */
 static struct context *respond_elsewhere(struct thread *thread, struct passage *passage,
                                          struct context *request) {
     struct open_file *file = passage->file;
-    rules_contradicted(thread);
-    passage->passing = true;
-    if (file_has(file, FILE_DEFERS))
+    if (!read_here(frame_top(thread), file) || frame_top(thread)->lost)
+        rules_contradicted(thread);
+    if (file_has(file, FILE_DEFERS)) {
+        passage->passing = true;
         return request;
+    }
     passage->foreign = true;
     if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
         file_mark(file, FILE_PUBLISHES, true);
     if (!file_has(file, FILE_PUBLISHES))
         return doubt(thread, request);
-    context_release(request);
+    context_release(request); /* a publish is work of who publishes, and he goes on */
     return NULL;
 }
 
@@ -209,13 +219,14 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
-    if (result > 0 && !passage->foreign && file_has(file, FILE_OUTSTANDING))
+    bool answers = result > 0 && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
+    if (answers && !passage->foreign)
         trace_answer(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     file_mark(file, FILE_UNFINISHED, cut_short);
-    if (passage->passing)
-        frame_passes(thread, passage->here, true);
+    if (answers || passage->passing)
+        frame_wrote(thread, answers, passage->passing);
 }
 
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first) {

@@ -222,10 +222,18 @@ void thread_begin_main(void) {
 
 /* The records of threads that fork did not copy are dropped as they are, without destroy (F13): what
  * they held is the parent's. */
-void thread_forked(void) {
+bool thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
-    for (; record != NULL; record = record->next)
-        atomic_store_explicit(&record->tid, record == thread_self ? kernel_tid() : 0, memory_order_relaxed);
+    bool alone = true;
+    for (; record != NULL; record = record->next) {
+        if (record == thread_self)
+            continue;
+        alone &= atomic_load_explicit(&record->tid, memory_order_relaxed) == 0;
+        atomic_store_explicit(&record->tid, 0, memory_order_relaxed);
+    }
     local.tid = kernel_tid();
+    if (thread_self != NULL)
+        atomic_store_explicit(&thread_self->tid, local.tid, memory_order_relaxed);
     graveyard_forget();
+    return alone;
 }

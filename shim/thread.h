@@ -27,6 +27,8 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    uint8_t silent;     /* E5: so many frames in a row it wrote to no log after it had answered last */
+    bool logs;          /* E5: it has written to a log after an answer */
     bool timed;         /* E3: its timers do the work of requests */
 };
 
@@ -57,7 +59,12 @@ struct frame {
     bool handed_on;               /* the callback has left its work with a carrier */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
-    uintptr_t passing;     /* E4: its context is only for sure while who wrote from here goes on; 0: it is */
+    bool fresh;                   /* ... and no hook was entered since it answered */
+    bool touched;                 /* ... and something else was touched since */
+    bool watched, followed;       /* ... and a log after it is looked out for; and was written */
+    bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
+    uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
+    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
 };
@@ -218,8 +225,8 @@ void thread_inherit(struct thread *thread, struct context *start);
 void thread_end(void);
 /* The main thread, at start-up. */
 void thread_begin_main(void);
-/* In a fork child: the other threads are not here. */
-void thread_forked(void);
+/* In a fork child: the other threads are not here. Were there none? */
+bool thread_forked(void);
 
 /* Is the address on the stack of the flow that is on? */
 bool thread_on_own_stack(const struct thread *thread, uintptr_t address);

@@ -50,6 +50,12 @@ static uint64_t clock_of(clockid_t id) {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+static const struct context *root_of(const struct context *context) {
+    while (context != NULL && context->kind != CONTEXT_ROOT)
+        context = context->parent;
+    return context;
+}
+
 /* --- the file ---------------------------------------------------------------------------------------- */
 
 static uint32_t slots_wanted(void) {
@@ -149,6 +155,16 @@ static void root_ended(const struct context *root) {
         trace_note(thread_self, TRACE_END, root, 0);
 }
 
+/* What the process was started in is a root, too. */
+static void begin_incoming(void) {
+    struct thread *thread = incoming.root != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    trace_root(thread, root_of(incoming.root));
+    trace_attach(thread);
+    thread_leave();
+}
+
 void trace_start(void) {
     trace_on = options.comm;
     if (options.trace[0] == '\0')
@@ -159,8 +175,10 @@ void trace_start(void) {
         say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
     else
         trace_on = true;
-    if (header != NULL)
+    if (header != NULL) {
         context_ended = root_ended;
+        begin_incoming();
+    }
 }
 
 /* The mapping is the parent's file. */
@@ -306,12 +324,6 @@ static void put(struct thread *thread, struct trace_writer *writer, struct event
 }
 
 /* --- names ------------------------------------------------------------------------------------------- */
-
-static const struct context *root_of(const struct context *context) {
-    while (context != NULL && context->kind != CONTEXT_ROOT)
-        context = context->parent;
-    return context;
-}
 
 static bool is_named(const struct trace_writer *writer, uint64_t serial) {
     uint64_t position = writer->named[serial % NAMED].position;

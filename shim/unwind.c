@@ -158,6 +158,11 @@ bool unwind_start(unsigned one_in) {
     return true;
 }
 
+void unwind_forked(bool alone) {
+    if (!alone)
+        unwind_one_in = 0;
+}
+
 /* --- looking ----------------------------------------------------------------------------------------------
  */
 
@@ -172,7 +177,7 @@ static bool turn_has_come(void) {
 
 const void *unwind_sample(const void *site) {
     void *frames[OURS_AT_MOST + STACK_FRAMES];
-    if (!turn_has_come())
+    if (!turn_has_come() || kernel_shut)
         return site;
     int error = errno;
     int count = backtrace_of(frames, OURS_AT_MOST + STACK_FRAMES), first = 0;

@@ -17,7 +17,7 @@ static void connect_all(void) {
     }
 }
 
-/* Calls from the case's own depth: the first question after one is about it. */
+/* Calls from the case's own depth: what it does after a read is that read's work. */
 #define READ(which) REQUIRE(read(servers[which], bytes, sizeof bytes) > 0)
 #define ANSWER(which) REQUIRE(write(servers[which], "answer", 6) == 6)
 #define WAIT(milliseconds) epoll_wait(epoll_fd, events, 8, milliseconds)
@@ -49,7 +49,7 @@ CASE(E0, what_was_read_and_left_puts_the_next_callback_in_doubt) {
     LOG();                        /* this may be the first one's */
     EXPECT_STACK("conn#2 req#1?");
     ANSWER(1);
-    EXPECT_STACK("conn#2 req#1");
+    EXPECT_STACK("conn#2 req#1?"); /* and so may be what comes after an answer, with no hook between */
     LOG();
     EXPECT_STACK("conn#2 req#1?");
 }
@@ -213,7 +213,7 @@ CASE(E5, one_that_logs_before_them_is_not) {
             LOG();
             EXPECT(strcmp(stack_now(), "") == 0 || in_doubt());
             ANSWER(i);
-            EXPECT(!in_doubt());
+            EXPECT(in_doubt());
         }
     }
 }

@@ -220,7 +220,7 @@ CASE(E5, a_wake_up_is_tentative) {
     hear(fd);
     EXPECT_STACK("A");
     say_to(server, "answer");
-    EXPECT_STACK("conn#1 req#1");
+    EXPECT_STACK("conn#1 req#1?"); /* the answer was; the next item may be anybody's */
 }
 
 /* --- E1, E0 --------------------------------------------------------------------------------------- */
@@ -372,11 +372,10 @@ CASE(E4, an_answer_in_a_timers_wake_up_belongs_to_its_request) {
     EXPECT(epoll_wait(epoll, &event, 1, 5) == 0);
     EXPECT_STACK("");
     say_to(server, "deferred answer");
-    EXPECT_STACK("conn#1 req#1");
+    EXPECT_STACK("conn#1 req#1?");
 }
 
-/* Two connections: one's frame answers the other, which asked before. Never exact at first, and right once
- * it is learnt that this is how the connection is answered. */
+/* Two connections: one's frame answers the other, which asked before. What it does then may be either's. */
 CASE(E4, answers_from_another_requests_frame_are_learnt) {
     struct epoll_event event;
     char expected[64];
@@ -392,10 +391,9 @@ CASE(E4, answers_from_another_requests_frame_are_learnt) {
         EXPECT_STACK(expected);
         REQUIRE(write(servers[0], "now", 3) == 3);
         snprintf(expected, sizeof expected, "conn#1 req#%d", round);
-        const char *stack = stack_now(); /* the first question is about the write */
+        const char *stack = stack_now();
         EXPECT(strncmp(stack, expected, strlen(expected)) == 0);
-        EXPECT(round < 3 || stack[strlen(expected)] == '\0');
-        EXPECT(stack_now()[strlen(expected)] == '?');
+        EXPECT(stack[strlen(expected)] == '?');
         say_to(servers[1], "done");
     }
 }

@@ -30,3 +30,12 @@ $(BENCH)/maps: tests/bench/maps.c $(BENCH_COMMON) $(BENCH_HEADERS) $(wildcard ct
 .PHONY: bench-maps
 bench-maps: $(BENCH)/maps
 	$<
+
+# What the hot hooks add, counted in instructions (scripts/bench-hooks.sh).
+$(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+.PHONY: bench-hooks
+bench-hooks: $(BENCH)/hooks $(BUILD)/libctxshim.so
+	scripts/bench-hooks.sh

@@ -5,7 +5,7 @@ HAZARDS := $(BUILD)/tests/hazards
 HAZARD_CASES := $(wildcard tests/hazards/host_*.c)
 HAZARD_HEADERS := tests/hazards/storm.h tests/behaviour/case.h shim/ctxshim.h ctxstore/kernel.h
 HAZARD_LIBRARIES := $(addprefix $(HAZARDS)/lib, early.so allocator.so tls.so plugin.so other.so)
-HAZARD_PROGRAMS := $(addprefix $(HAZARDS)/, cases fortified throws ifunc old_cond deny asan tsan)
+HAZARD_PROGRAMS := $(addprefix $(HAZARDS)/, cases fortified throws ifunc old deny asan tsan)
 TEST_BINARIES += $(BUILD)/tests/test_hazards
 TEST_PREREQS += $(BUILD)/libctxshim.so $(HAZARD_PROGRAMS) $(HAZARD_LIBRARIES)
 
@@ -31,8 +31,8 @@ $(HAZARDS)/asan: HAZARD_WAY := -fsanitize=address -O1
 $(HAZARDS)/tsan: HAZARD_WAY := -fsanitize=thread -O1
 $(HAZARDS)/ifunc: HAZARD_WAY := -Wl,-z,now -Wno-pedantic
 $(HAZARDS)/asan $(HAZARDS)/tsan: tests/hazards/sanitized.c
-$(addprefix $(HAZARDS)/, fortified ifunc old_cond deny): $(HAZARDS)/%: tests/hazards/%.c
-$(addprefix $(HAZARDS)/, fortified ifunc old_cond deny asan tsan):
+$(addprefix $(HAZARDS)/, fortified ifunc old deny): $(HAZARDS)/%: tests/hazards/%.c
+$(addprefix $(HAZARDS)/, fortified ifunc old deny asan tsan):
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(HAZARD_WAY) -o $@ $(filter %.c,$^) -pthread
 

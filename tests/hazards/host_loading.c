@@ -43,7 +43,7 @@ static void *open_and_close(void *unused) {
     return unused;
 }
 
-/* What unwinds takes the loader's lock, and walks over our frames. The shim itself unwinds nothing yet. */
+/* What unwinds takes the loader's lock, and walks over our frames, as the shim itself does with `stacks`. */
 static void *unwind(void *unused) {
     void *frames[64];
     while (atomic_load(&going_on)) {

@@ -87,6 +87,10 @@ Test(H2, mimalloc) {
     expect_same(WITH "A=libmimalloc.so.2\n" ALLOCATORS, "done");
 }
 
+Test(H7, a_program_of_an_older_libc) {
+    expect_same(SCRIPT_HEAD "ctx $H/old; echo $?; LD_BIND_NOW=1 ctx $H/old; echo $?\n", "a shell's child");
+}
+
 Test(H8, programs_of_the_sanitizers) {
     expect_same(SCRIPT_HEAD
                 "run() { if [ -n \"$SHIM\" ]; then $TREE/" BUILD
@@ -158,7 +162,7 @@ Test(H27, ways_of_starting) {
 
 /* Without -g, which keeps the directory's name. */
 Test(work, this_project_compiled_by_gcc_and_clang, .timeout = 320) {
-    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks .\n"
+    expect_same("cp -r $TREE/ctxstore $TREE/Makefile $TREE/shim $TREE/hooks $TREE/scripts .\n"
                 "for cc in gcc clang; do\n"
                 "  ctx make -s -j2 CC=$cc CFLAGS=-O1 BUILD=b $(echo ctxstore/*.c | sed 's|\\.c|.o|g; "
                 "s|ctxstore|b/ctxstore|g'); echo $?\n"

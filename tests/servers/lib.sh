@@ -90,13 +90,13 @@ clean_up() {
 }
 
 # start LOG [OPTION...] -- PROGRAM [ARGUMENT...]: in the background, stderr to LOG, by `ctxshim run` with these
-# options. The library is in LD_PRELOAD already, behind the witness, so the command leaves that as it is.
+# options. The library is in LD_PRELOAD already, between the two witnesses, so the command leaves that as it is.
 # Leaves the pid, which is the program's, in $server. A session of its own: a server that ends may end its group.
 start() {
     log=$1
     shift
     if [ -z "$MEASURE" ]; then
-        LD_PRELOAD="$tools/libwitness.so $SHIM" WITNESS_DIR="$work/records" setsid \
+        LD_PRELOAD="$tools/libwitness.so $SHIM $tools/libwitness-inner.so" WITNESS_DIR="$work/records" setsid \
             "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
     elif [ "$PLAIN" != 1 ]; then
         setsid "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
@@ -225,7 +225,7 @@ verdict() {
 BUILD=$(absolute "$BUILD")
 SHIM=$(absolute "$SHIM")
 tools=$BUILD/tests
-for need in "$tools/libwitness.so" "$tools/load" "$tools/judge" "$BUILD/ctxshim" "$SHIM"; do
+for need in "$tools/libwitness.so" "$tools/libwitness-inner.so" "$tools/load" "$tools/judge" "$BUILD/ctxshim" "$SHIM"; do
     [ -e "$need" ] || no_verdict "$need is not built"
 done
 work=$(mktemp -d)

@@ -16,6 +16,8 @@ from test.support import os_helper
 SECONDS = 900
 # They wait for ever on machines that have virtual sockets and no peer on them.
 LEFT_OUT = "VSOCK"
+# Asks for the network, and stays within the machine.
+LOCAL_NETWORK = "test_socketserver"
 
 
 class Outcomes(unittest.TextTestResult):
@@ -71,7 +73,7 @@ def left_in(tests):
 def main(results, names):
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     warnings.simplefilter("ignore")
-    support.use_resources = ["subprocess"]
+    support.use_resources = ["subprocess"] + (["network"] if LOCAL_NETWORK in names else [])
     with open(results, "w", encoding="utf-8") as file, tempfile.TemporaryDirectory() as directory:
         with os_helper.temp_cwd(directory + "/work"):
             names = [name if name.startswith("test.") or name.startswith("unittest.") else "test." + name

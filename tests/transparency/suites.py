@@ -20,11 +20,13 @@ PYTHON = "/usr/bin/python3"
 AGAIN = 4
 SECONDS = 1000
 
+# $DIRECTORY: one of its own for each run. Of everything, annotations on stderr alone are left out: with a context from
+# the start they are on every line.
 MODES = {
     "default": {"CTXSHIM_OPTIONS": ""},
     "no context": {"CTXSHIM_OPTIONS": "roots=0"},
     "everything": {
-        "CTXSHIM_OPTIONS": "annotate=stderr:annotate=*.log",
+        "CTXSHIM_OPTIONS": "annotate=*.log:leaks=1:stacks=1:log_path=$DIRECTORY/report",
         "TRACEPARENT": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "BAGGAGE": "user=alice",
     },
@@ -50,6 +52,7 @@ QUICK = ["test_epoll", "test_fork1", "test_select", "test_queue", "test_fcntl", 
 
 def run(command, environment, directory):
     """Its status and what it wrote. It leads a group of its own, which is gone afterwards."""
+    environment = {name: text.replace("$DIRECTORY", directory) for name, text in environment.items()}
     process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=directory, text=True,
                                errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, start_new_session=True)

@@ -22,7 +22,7 @@ EXPORTED size_t ctxshim_stack(char *buffer, size_t size) {
 static void remember(const char *bytes, ssize_t moved) {
     const char *const marker = moved > 0 ? memmem(bytes, (size_t)moved, "CTXM-", 5) : NULL;
     if (marker != NULL && bytes + moved - marker >= 24)
-        snprintf(context, sizeof context, "oracle#%.17s", marker + 5);
+        snprintf(context, sizeof context, "oracle-%.17s", marker + 5);
 }
 
 EXPORTED ssize_t read(int fd, void *buffer, size_t size) {

@@ -12,6 +12,11 @@
  *
  * How to add a call: give it a row in WITNESSED and a body further down: bind(), the real call, saw().
  *
+ * A write to a stream socket is looked at *inside* the call: what the shim knows of it holds for that call, and
+ * need not hold any longer when it has returned. So the same source is built a second time (WITNESS_INNER) and
+ * loaded behind the shim, where the shim's own call comes by; that one records these writes and nothing else,
+ * and the outer one, where it finds it, leaves them to it. Both write to one file.
+ *
  * Rules kept here:
  *  - The host's errno, results and output stay as they are.
  *  - It shares no code with the shim and knows nothing of it but one public symbol. Its own files are opened
@@ -31,12 +36,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* An optimising <stdio.h> has these as macros. */
@@ -115,9 +120,21 @@ static struct {
     __typeof__(lseek64) *lseek64;
 } libc; /* libc's own: for the record file, and to look at files that the program sends */
 
+/* What finds the inner one: a name that only it exports. */
+#ifdef WITNESS_INNER
+EXPORTED extern const bool witness_inner;
+const bool witness_inner = true;
+static const bool inner = true;
+#    define OUTERMOST __attribute__((visibility("hidden")))
+#else
+static const bool inner = false;
+#    define OUTERMOST EXPORTED
+#endif
+static bool divided; /* there are both */
+
 static size_t (*ask)(char *buffer, size_t size);
 static char directory[PATH_MAX - 64]; /* "" until the constructor has run: nothing is recorded */
-static unsigned long long image;      /* tells two programs executed by one pid apart */
+static unsigned long long image;      /* tells two programs executed by one pid apart; both know the same */
 
 /* dlsym() gives an object pointer; POSIX promises that its bytes are the function's address. */
 static void look_up(void *handle, const char *name, void *slot) {
@@ -151,9 +168,10 @@ __attribute__((constructor)) static void start(void) {
     look_up(own, "lseek64", &libc.lseek64);
     look_up(RTLD_DEFAULT, "ctxshim_stack", &ask);
 
-    struct timespec now = {0};
-    clock_gettime(CLOCK_REALTIME, &now);
-    image = (unsigned long long)now.tv_sec * 1000000000ULL + (unsigned long long)now.tv_nsec;
+    divided = inner || dlsym(RTLD_DEFAULT, "witness_inner") != NULL;
+    const void *const random = (const void *)getauxval(AT_RANDOM); /* other bytes at each exec */
+    if (random != NULL)
+        memcpy(&image, random, sizeof image);
     const char *const wanted = getenv("WITNESS_DIR");
     if (wanted != NULL && strlen(wanted) < sizeof directory)
         memcpy(directory, wanted, strlen(wanted) + 1);
@@ -337,11 +355,26 @@ static void one_line(char *text) {
     }
 }
 
+static bool is_stream(int fd) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* Is this one of those that the other one looks at? errno may change. */
+static bool is_the_others(enum station station, int fd) {
+    return divided && (station == WRITE && is_stream(fd)) != inner;
+}
+
 /* Asks for the context and writes the record. errno stays. */
 static void testify(enum station station, const char *call, int fd, const struct scan *scan) {
     if (scan->distinct == 0 || directory[0] == '\0')
         return;
     const int error = errno;
+    if (is_the_others(station, fd)) {
+        errno = error;
+        return;
+    }
     char context[1024] = "";
     if (ask != NULL)
         ask(context, sizeof context);
@@ -373,7 +406,7 @@ static void testify(enum station station, const char *call, int fd, const struct
 /* capacity: the buffer's size; with MSG_TRUNC a call may report more than it stored. */
 static void saw(enum station station, const char *call, int fd, const void *bytes, size_t capacity,
                 ssize_t moved) {
-    if (moved <= 0)
+    if (moved <= 0 || (inner && station != WRITE))
         return;
     struct scan scan = {0};
     scan_bytes(&scan, bytes, (size_t)moved < capacity ? (size_t)moved : capacity);
@@ -382,7 +415,7 @@ static void saw(enum station station, const char *call, int fd, const void *byte
 
 static void saw_pieces(enum station station, const char *call, int fd, const struct iovec *piece,
                        size_t count, ssize_t moved) {
-    if (moved <= 0)
+    if (moved <= 0 || (inner && station != WRITE))
         return;
     struct scan scan = {0};
     scan_pieces(&scan, piece, count, (size_t)moved);
@@ -435,91 +468,91 @@ static void logged(const char *call, FILE *stream, const struct scan *scan) {
 
 /* ---- Reads ---- */
 
-EXPORTED ssize_t read(int fd, void *buffer, size_t size) {
+OUTERMOST ssize_t read(int fd, void *buffer, size_t size) {
     bind_all();
     const ssize_t moved = next.read(fd, buffer, size);
     saw(READ, "read", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room) {
+OUTERMOST ssize_t __read_chk(int fd, void *buffer, size_t size, size_t room) {
     bind_all();
     const ssize_t moved = next.__read_chk(fd, buffer, size, room);
     saw(READ, "__read_chk", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
+OUTERMOST ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
     bind_all();
     const ssize_t moved = next.pread(fd, buffer, size, offset);
     saw(READ, "pread", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset) {
+OUTERMOST ssize_t pread64(int fd, void *buffer, size_t size, off64_t offset) {
     bind_all();
     const ssize_t moved = next.pread64(fd, buffer, size, offset);
     saw(READ, "pread64", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t __pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t room) {
+OUTERMOST ssize_t __pread_chk(int fd, void *buffer, size_t size, off_t offset, size_t room) {
     bind_all();
     const ssize_t moved = next.__pread_chk(fd, buffer, size, offset, room);
     saw(READ, "__pread_chk", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t __pread64_chk(int fd, void *buffer, size_t size, off64_t offset, size_t room) {
+OUTERMOST ssize_t __pread64_chk(int fd, void *buffer, size_t size, off64_t offset, size_t room) {
     bind_all();
     const ssize_t moved = next.__pread64_chk(fd, buffer, size, offset, room);
     saw(READ, "__pread64_chk", fd, buffer, size, moved);
     return moved;
 }
 
-EXPORTED ssize_t readv(int fd, const struct iovec *piece, int count) {
+OUTERMOST ssize_t readv(int fd, const struct iovec *piece, int count) {
     bind_all();
     const ssize_t moved = next.readv(fd, piece, count);
     saw_pieces(READ, "readv", fd, piece, (size_t)count, moved);
     return moved;
 }
 
-EXPORTED ssize_t preadv(int fd, const struct iovec *piece, int count, off_t offset) {
+OUTERMOST ssize_t preadv(int fd, const struct iovec *piece, int count, off_t offset) {
     bind_all();
     const ssize_t moved = next.preadv(fd, piece, count, offset);
     saw_pieces(READ, "preadv", fd, piece, (size_t)count, moved);
     return moved;
 }
 
-EXPORTED ssize_t preadv64(int fd, const struct iovec *piece, int count, off64_t offset) {
+OUTERMOST ssize_t preadv64(int fd, const struct iovec *piece, int count, off64_t offset) {
     bind_all();
     const ssize_t moved = next.preadv64(fd, piece, count, offset);
     saw_pieces(READ, "preadv64", fd, piece, (size_t)count, moved);
     return moved;
 }
 
-EXPORTED ssize_t preadv2(int fd, const struct iovec *piece, int count, off_t offset, int flags) {
+OUTERMOST ssize_t preadv2(int fd, const struct iovec *piece, int count, off_t offset, int flags) {
     bind_all();
     const ssize_t moved = next.preadv2(fd, piece, count, offset, flags);
     saw_pieces(READ, "preadv2", fd, piece, (size_t)count, moved);
     return moved;
 }
 
-EXPORTED ssize_t recv(int fd, void *buffer, size_t size, int flags) {
+OUTERMOST ssize_t recv(int fd, void *buffer, size_t size, int flags) {
     bind_all();
     const ssize_t moved = next.recv(fd, buffer, size, flags);
     received("recv", fd, buffer, size, flags, moved);
     return moved;
 }
 
-EXPORTED ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags) {
+OUTERMOST ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int flags) {
     bind_all();
     const ssize_t moved = next.__recv_chk(fd, buffer, size, room, flags);
     received("__recv_chk", fd, buffer, size, flags, moved);
     return moved;
 }
 
-EXPORTED ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address,
+OUTERMOST ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address,
                           socklen_t *length) {
     bind_all();
     const ssize_t moved = next.recvfrom(fd, buffer, size, flags, address, length);
@@ -527,7 +560,7 @@ EXPORTED ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, __SOCKAD
     return moved;
 }
 
-EXPORTED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
+OUTERMOST ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
                                 __SOCKADDR_ARG address, socklen_t *length) {
     bind_all();
     const ssize_t moved = next.__recvfrom_chk(fd, buffer, size, room, flags, address, length);
@@ -535,7 +568,7 @@ EXPORTED ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, 
     return moved;
 }
 
-EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+OUTERMOST ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     bind_all();
     const ssize_t moved = next.recvmsg(fd, message, flags);
     if ((flags & MSG_PEEK) == 0)
@@ -543,7 +576,7 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     return moved;
 }
 
-EXPORTED int recvmmsg(int fd, struct mmsghdr *message, unsigned count, int flags, struct timespec *timeout) {
+OUTERMOST int recvmmsg(int fd, struct mmsghdr *message, unsigned count, int flags, struct timespec *timeout) {
     bind_all();
     const int got = next.recvmmsg(fd, message, count, flags, timeout);
     if ((flags & MSG_PEEK) == 0)
@@ -647,7 +680,7 @@ EXPORTED ssize_t sendfile64(int fd, int file, off64_t *offset, size_t size) {
 
 /* ---- Log lines ---- */
 
-EXPORTED int vfprintf(FILE *stream, const char *format, va_list arguments) {
+OUTERMOST int vfprintf(FILE *stream, const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -657,7 +690,7 @@ EXPORTED int vfprintf(FILE *stream, const char *format, va_list arguments) {
     return printed;
 }
 
-EXPORTED int fprintf(FILE *stream, const char *format, ...) {
+OUTERMOST int fprintf(FILE *stream, const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -670,7 +703,7 @@ EXPORTED int fprintf(FILE *stream, const char *format, ...) {
     return printed;
 }
 
-EXPORTED int __vfprintf_chk(FILE *stream, int flag, const char *format, va_list arguments) {
+OUTERMOST int __vfprintf_chk(FILE *stream, int flag, const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -680,7 +713,7 @@ EXPORTED int __vfprintf_chk(FILE *stream, int flag, const char *format, va_list 
     return printed;
 }
 
-EXPORTED int __fprintf_chk(FILE *stream, int flag, const char *format, ...) {
+OUTERMOST int __fprintf_chk(FILE *stream, int flag, const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -693,7 +726,7 @@ EXPORTED int __fprintf_chk(FILE *stream, int flag, const char *format, ...) {
     return printed;
 }
 
-EXPORTED int vprintf(const char *format, va_list arguments) {
+OUTERMOST int vprintf(const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -703,7 +736,7 @@ EXPORTED int vprintf(const char *format, va_list arguments) {
     return printed;
 }
 
-EXPORTED int printf(const char *format, ...) {
+OUTERMOST int printf(const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -716,7 +749,7 @@ EXPORTED int printf(const char *format, ...) {
     return printed;
 }
 
-EXPORTED int __vprintf_chk(int flag, const char *format, va_list arguments) {
+OUTERMOST int __vprintf_chk(int flag, const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -726,7 +759,7 @@ EXPORTED int __vprintf_chk(int flag, const char *format, va_list arguments) {
     return printed;
 }
 
-EXPORTED int __printf_chk(int flag, const char *format, ...) {
+OUTERMOST int __printf_chk(int flag, const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -739,7 +772,7 @@ EXPORTED int __printf_chk(int flag, const char *format, ...) {
     return printed;
 }
 
-EXPORTED int vdprintf(int fd, const char *format, va_list arguments) {
+OUTERMOST int vdprintf(int fd, const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -749,7 +782,7 @@ EXPORTED int vdprintf(int fd, const char *format, va_list arguments) {
     return printed;
 }
 
-EXPORTED int dprintf(int fd, const char *format, ...) {
+OUTERMOST int dprintf(int fd, const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -762,7 +795,7 @@ EXPORTED int dprintf(int fd, const char *format, ...) {
     return printed;
 }
 
-EXPORTED int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments) {
+OUTERMOST int __vdprintf_chk(int fd, int flag, const char *format, va_list arguments) {
     struct scan scan = {0};
     bind_all();
     scan_format(&scan, format, arguments);
@@ -772,7 +805,7 @@ EXPORTED int __vdprintf_chk(int fd, int flag, const char *format, va_list argume
     return printed;
 }
 
-EXPORTED int __dprintf_chk(int fd, int flag, const char *format, ...) {
+OUTERMOST int __dprintf_chk(int fd, int flag, const char *format, ...) {
     struct scan scan = {0};
     va_list arguments;
     bind_all();
@@ -785,7 +818,7 @@ EXPORTED int __dprintf_chk(int fd, int flag, const char *format, ...) {
     return printed;
 }
 
-EXPORTED int fputs(const char *text, FILE *stream) {
+OUTERMOST int fputs(const char *text, FILE *stream) {
     struct scan scan = {0};
     bind_all();
     scan_bytes(&scan, text, strlen(text));
@@ -795,7 +828,7 @@ EXPORTED int fputs(const char *text, FILE *stream) {
     return result;
 }
 
-EXPORTED int fputs_unlocked(const char *text, FILE *stream) {
+OUTERMOST int fputs_unlocked(const char *text, FILE *stream) {
     struct scan scan = {0};
     bind_all();
     scan_bytes(&scan, text, strlen(text));
@@ -805,7 +838,7 @@ EXPORTED int fputs_unlocked(const char *text, FILE *stream) {
     return result;
 }
 
-EXPORTED int puts(const char *text) {
+OUTERMOST int puts(const char *text) {
     struct scan scan = {0};
     bind_all();
     scan_bytes(&scan, text, strlen(text));
@@ -815,7 +848,7 @@ EXPORTED int puts(const char *text) {
     return result;
 }
 
-EXPORTED size_t fwrite(const void *items, size_t size, size_t count, FILE *stream) {
+OUTERMOST size_t fwrite(const void *items, size_t size, size_t count, FILE *stream) {
     struct scan scan = {0};
     bind_all();
     const size_t written = next.fwrite(items, size, count, stream);
@@ -824,7 +857,7 @@ EXPORTED size_t fwrite(const void *items, size_t size, size_t count, FILE *strea
     return written;
 }
 
-EXPORTED size_t fwrite_unlocked(const void *items, size_t size, size_t count, FILE *stream) {
+OUTERMOST size_t fwrite_unlocked(const void *items, size_t size, size_t count, FILE *stream) {
     struct scan scan = {0};
     bind_all();
     const size_t written = next.fwrite_unlocked(items, size, count, stream);

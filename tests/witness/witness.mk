@@ -3,7 +3,7 @@
 # Uses CC, CFLAGS and BUILD; adds to TEST_PREREQS what the server scripts need and to TEST_BINARIES the Criterion
 # binaries.
 
-WITNESS_TOOLS := $(addprefix $(BUILD)/tests/,libwitness.so judge load scene \
+WITNESS_TOOLS := $(addprefix $(BUILD)/tests/,libwitness.so libwitness-inner.so judge load scene \
 	libfake-constant.so libfake-thread.so libfake-empty.so libfake-oracle.so)
 WITNESS_TESTS := $(BUILD)/tests/test_witness $(BUILD)/tests/test_servers
 TEST_PREREQS += $(WITNESS_TOOLS)
@@ -19,6 +19,10 @@ WITNESS_PLAIN := -fno-builtin -U_FORTIFY_SOURCE -D__NO_INLINE__
 $(BUILD)/tests/libwitness.so: tests/witness/witness.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $<
+
+$(BUILD)/tests/libwitness-inner.so: tests/witness/witness.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -DWITNESS_INNER -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $<
 
 $(BUILD)/tests/libfake-%.so: tests/witness/fake_%.c
 	@mkdir -p $(@D)
