@@ -14,6 +14,9 @@
 
 #if __has_include(<sys/sdt.h>)
 #    include <sys/sdt.h>
+#    ifdef __clang__ /* its macros end in an empty list */
+#        pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#    endif
 #    define PROBE(name, a, b, c, d) DTRACE_PROBE4(ctxshim, name, a, b, c, d)
 #else
 #    define PROBE(name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
@@ -43,19 +46,19 @@ static inline bool trace_wanted(void) {
 
 /* A scope was opened. push(serial, name, thread) */
 static inline void trace_push(struct thread *thread, const struct context *scope, const char *name) {
-    PROBE(push, trace_serial(scope), name, thread->tid, 0);
+    PROBE(push, trace_serial(scope), name, local.tid, 0);
     if (trace_wanted())
         trace_write_push(thread, scope);
 }
 /* A scope was closed. pop(serial, thread) */
 static inline void trace_pop(struct thread *thread, uint64_t serial) {
-    PROBE(pop, serial, thread->tid, 0, 0);
+    PROBE(pop, serial, local.tid, 0, 0);
     if (trace_wanted())
         trace_note(thread, TRACE_POP, NULL, serial);
 }
 /* A context has become current. adopt(serial, evidence, thread) */
 static inline void trace_adopt(struct thread *thread, const struct context *context, enum evidence evidence) {
-    PROBE(adopt, trace_serial(context), evidence, thread->tid, 0);
+    PROBE(adopt, trace_serial(context), evidence, local.tid, 0);
     if (trace_wanted())
         trace_write_adopt(thread, context, evidence);
 }
@@ -83,7 +86,7 @@ static inline void trace_closed(struct thread *thread, uint64_t serial) {
  */
 static inline void trace_capture(struct thread *thread, const struct open_file *file) {
     PROBE(capture, trace_serial(thread->flow.current), file != NULL ? (int)file_kind(file) : -1,
-          file != NULL ? file->fd : -1, thread->tid);
+          file != NULL ? file->fd : -1, local.tid);
     if (trace_wanted())
         trace_write_capture(thread, file);
 }
@@ -91,7 +94,7 @@ static inline void trace_capture(struct thread *thread, const struct open_file *
 static inline void trace_root(struct thread *thread, const struct context *root) {
     if (root == NULL)
         return;
-    PROBE(root, trace_serial(root), trace_serial(root->parent), root->root.number, thread->tid);
+    PROBE(root, trace_serial(root), trace_serial(root->parent), root->root.number, local.tid);
     if (trace_wanted())
         trace_note(thread, TRACE_ROOT, root, 0);
 }
