@@ -6,6 +6,8 @@ static void cell_lock(struct cell *cell) {
         cell->context = NULL; /* fork left it half changed: what it held is the parent's */
 }
 
+uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
+
 static struct context *cell_swap(struct cell *cell, struct context *context) {
     struct context *before = cell->context;
     cell->context = context;
@@ -21,6 +23,7 @@ uint32_t cell_begin(struct cell *cell) {
     cell_lock(cell);
     struct context *before = cell_swap(cell, NULL);
     cell->lasting = false;
+    cell->let_go = 0;
     generation_next(cell);
     uint32_t generation = atomic_load_explicit(&cell->generation, memory_order_relaxed);
     lock_give(&cell->lock);
@@ -43,6 +46,7 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
         context = cell_swap(cell, context);
         cell->origin = origin;
         cell->lasting = false;
+        cell->let_go = 0;
     }
     lock_give(&cell->lock);
     context_release(context);
@@ -74,8 +78,11 @@ void cell_last(struct cell *cell, uint32_t generation) {
 struct context *cell_copy(struct cell *cell, uint32_t generation) {
     struct context *context = NULL, *over = NULL;
     cell_lock(cell);
-    if (cell->lasting && context_over(cell->context))
+    if (cell->lasting && context_over(cell->context)) {
         over = cell_swap(cell, NULL);
+        if (cell_let_go != NULL && over != NULL)
+            cell->let_go = cell_let_go(&cell->context, over, cell->origin);
+    }
     if (cell_generation(cell) == generation)
         context = context_retain(cell->context);
     lock_give(&cell->lock);

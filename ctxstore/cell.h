@@ -23,6 +23,7 @@ struct cell {
     struct context *context; /* a reference */
     struct origin origin;    /* of whoever put it there */
     bool lasting;            /* it may wait here for ever: not when its request is over */
+    uint16_t let_go;         /* what was let go of so, as cell_let_go named it; 0: nothing */
 };
 
 /* A dead cell comes alive, empty. Returns its generation. */
@@ -36,6 +37,10 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context);
 /* What is in it may stay there for ever, and is dropped when its request is over (context_end): by whoever
  * looks at it next. Until something else is put there. */
 void cell_last(struct cell *cell, uint32_t generation);
+/* Told when a place lets go of a context (borrowed) whose request is over, though it goes on waiting there:
+ * where the place is, and who had put it there. Returns a name for it, or 0. Under the place's lock; NULL:
+ * nobody wants to know. Set once at start-up. */
+extern uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
 /* Who put there what is in it. */
 struct origin cell_origin(struct cell *cell);
 /* Drops the context if it still is this one. */

@@ -262,10 +262,23 @@ static struct context *root_of(const struct context *context) {
     return (struct context *)(uintptr_t)context;
 }
 
+uint32_t (*context_clock)(void);
+
+/* What ends after its answer was over with that. */
 void context_end(struct context *context) {
     struct context *root = root_of(context);
-    if (root != NULL && !context_mark(root, CONTEXT_OVER) && context_ended != NULL)
+    if (root == NULL || context_mark(root, CONTEXT_OVER))
+        return;
+    if (context_ended != NULL)
         context_ended(root);
+    if (context_clock != NULL && __atomic_load_n(&root->stack, __ATOMIC_RELAXED) == 0)
+        __atomic_store_n(&root->stack, context_clock(), __ATOMIC_RELAXED);
+}
+
+void context_answered(struct context *context) {
+    struct context *root = context_clock != NULL ? root_of(context) : NULL;
+    if (root != NULL)
+        __atomic_store_n(&root->stack, context_clock(), __ATOMIC_RELAXED);
 }
 
 bool context_over(const struct context *context) {

@@ -63,7 +63,8 @@ struct context {
     struct values *values; /* this context's map: a VALUE node's own, or its parent's, who keeps it alive */
     _Atomic uint32_t references;
     uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
-    uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it */
+    uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it; of a
+                                root: when its request was answered or over (context_clock) */
     uint16_t site;           /* of a scope: where it was opened (site.h) */
     uint8_t kind : 3;        /* enum context_kind */
     uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
@@ -192,7 +193,8 @@ struct context *context_with_values(struct context *parent, struct values *value
 static inline void context_scope(struct context *context, struct here here) {
     context->scoped = 1;
     context->site = site_number(here.site);
-    context->stack = (uint32_t)here.address;
+    if (context->kind != CONTEXT_ROOT)
+        context->stack = (uint32_t)here.address;
 }
 
 /* `context`, marked as not for sure; `others` are what else it might be: the first CONTEXT_LINKS are
@@ -238,6 +240,11 @@ static inline bool context_closed(const struct context *context) {
 void context_end(struct context *context);
 /* Told of each root that is over, once. Set once at start-up; may be NULL. */
 extern void (*context_ended)(const struct context *root);
+/* It has had an answer, or more of one: who holds it from now on, holds what may be over. */
+void context_answered(struct context *context);
+/* The time, in units of the shim's own and never 0, kept in roots by these two. NULL: nobody wants to know.
+ * Set once at start-up. */
+extern uint32_t (*context_clock)(void);
 bool context_over(const struct context *context);
 
 /* Gives the nearest root at or above `context` another display name. 0, or an errno value: ENOENT

@@ -158,6 +158,7 @@ static struct detour *detour_open(struct flow *flow, enum detour_kind kind, stru
     detour->number = ++flow->detours_opened;
     detour->flow = (uint32_t)flow->serial;
     detour->site = site_number(here.site);
+    detour->stack = (uint32_t)here.address;
     atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->detours = detour;
     (void)flow_swap(flow, inside, kind == DETOUR_ATTACH);

@@ -33,6 +33,7 @@ struct detour {
     uint32_t flow;          /* of the serial of its flow */
     uint16_t site;          /* where it was opened (site.h) */
     enum detour_kind kind;
+    uint32_t stack; /* DETOUR_ROOT: low bits of the address of the stack frame that opened it */
 };
 static const uint64_t DETOUR_SERIAL = UINT64_C(1) << 63;
 

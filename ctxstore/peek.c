@@ -37,11 +37,13 @@ struct memory memory_of(int pid) {
 
 /* --- nodes --------------------------------------------------------------------------------------- */
 
-/* A copy of one node; false when it was not one node all the time. A node that has set a value ends before
+/* A copy of one node; false when it is none, or was not one node all the time. A node that has set a value ends before
  * its text, and the memory may end there, too. */
 static bool node_copy(const struct memory *memory, const struct context *node, struct context *copy,
                       uint64_t *serial) {
     uint64_t again;
+    if ((uintptr_t)node % _Alignof(struct context) != 0)
+        return false;
     const struct piece head[] = {{serial, &node->serial, sizeof *serial},
                                  {copy, node, CONTEXT_VALUE_SIZE},
                                  {&again, &node->serial, sizeof again}};
@@ -89,6 +91,8 @@ static void text_put(struct text *text, const char *part, size_t length) {
 /* The rest of a name beside its node: its end, if it is too long. */
 static bool put_name(const struct memory *memory, const struct context_name *name, struct text *text) {
     size_t length;
+    if (name == NULL || (uintptr_t)name % _Alignof(struct context_name) != 0)
+        return false;
     const char *from = name->text;
     if (text->blank && text_room(text) > 0)
         *--text->at = ' ';
@@ -97,7 +101,8 @@ static bool put_name(const struct memory *memory, const struct context_name *nam
     size_t room = text_room(text);
     bool fits = length <= room;
     size_t kept = fits ? length : room;
-    if (!memory_copy(memory, text->at - kept, from + length - kept, kept))
+    uintptr_t end = (uintptr_t)from + length;
+    if (!memory_copy(memory, text->at - kept, (const void *)(end - kept), kept))
         return false;
     text->at -= kept;
     if (!fits)
@@ -161,9 +166,10 @@ static bool peek(const struct memory *memory, const void *current, struct text *
     uint64_t serial, innermost_serial = 0, still = 0;
     if (!memory_copy(memory, &innermost, current, sizeof innermost))
         return false;
+    struct circle circle = {0};
     for (node = innermost; node != NULL && !text->full;) {
         struct context copy;
-        if (!node_copy(memory, node, &copy, &serial) || !put_node(memory, &copy, text))
+        if (circle_closed(&circle, node) || !node_copy(memory, node, &copy, &serial) || !put_node(memory, &copy, text))
             return false;
         if (node == innermost)
             innermost_serial = serial;
@@ -185,4 +191,49 @@ const char *context_peek(const struct memory *memory, const void *current, char 
             return text.at;
     }
     return NULL;
+}
+
+/* --- the path ------------------------------------------------------------------------------------ */
+
+bool context_peek_path(const struct memory *memory, const void *current,
+                       bool (*each)(const struct context *at, const struct context *copy, void *arg),
+                       void *arg) {
+    const struct context *innermost, *node;
+    uint64_t serial, innermost_serial = 0, still = 0;
+    if (!memory_copy(memory, &innermost, current, sizeof innermost))
+        return false;
+    for (node = innermost; node != NULL;) {
+        struct context copy;
+        if (!node_copy(memory, node, &copy, &serial))
+            return false;
+        if (node == innermost)
+            innermost_serial = serial;
+        if (!each(node, &copy, arg))
+            break;
+        node = copy.parent;
+    }
+    return innermost == NULL ||
+           (memory_copy(memory, &still, &innermost->serial, sizeof still) && still == innermost_serial);
+}
+
+static bool take_root(const struct context *at, const struct context *copy, void *arg) {
+    struct request_view *view = arg;
+    (void)at;
+    if (copy->kind != CONTEXT_ROOT)
+        return true;
+    struct context *root = (struct context *)(uintptr_t)copy;
+    *view = (struct request_view){atomic_load_explicit(&root->serial, memory_order_relaxed),
+                                  atomic_load_explicit(&root->marks, memory_order_relaxed) & CONTEXT_OVER,
+                                  root->stack};
+    return false;
+}
+
+bool context_peek_request(const struct memory *memory, const void *current, struct request_view *view) {
+    enum { LOOKS = 20 };
+    for (int look = 0; look < LOOKS; look++) {
+        *view = (struct request_view){0};
+        if (context_peek_path(memory, current, take_root, view))
+            return true;
+    }
+    return false;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Where something is copied from, and to. */
 struct piece {
@@ -35,6 +36,22 @@ static inline bool memory_copy(const struct memory *memory, void *to, const void
     return memory->read(memory, &(struct piece){to, from, size}, 1);
 }
 
+/* A list that is followed there may lead in a circle: in a forged core file, or since it changed meanwhile. Zero
+ * at its beginning; true once an address comes again, at the latest in the third round (Brent's way). */
+struct circle {
+    const void *mark;
+    size_t steps, next;
+};
+static inline bool circle_closed(struct circle *circle, const void *address) {
+    if (address == circle->mark)
+        return true;
+    if (circle->steps++ == circle->next) {
+        circle->mark = address;
+        circle->next = 2 * circle->steps;
+    }
+    return false;
+}
+
 /* Writes the stack of the context whose address lies at `current` (an address in that memory, as of a flow's
  * `current`) into the buffer, as context_format does; but what does not fit is cut at its beginning, with
  * "..." before the rest. Returns the text, which lies at the buffer's end; NULL when no look at it was whole,
@@ -42,5 +59,22 @@ static inline bool memory_copy(const struct memory *memory, void *to, const void
  * Async-signal-safe. */
 const char *context_peek(const struct memory *memory, const void *current, char *buffer, size_t size,
                          bool *doubtful);
+
+/* The request that a context belongs to: its nearest root. */
+struct request_view {
+    uint64_t serial; /* of the root; 0: there is none */
+    bool over;       /* context_end */
+    uint32_t since;  /* when it was answered or over (context_clock); 0: not yet, or nobody noted it */
+};
+/* As of the context whose address lies at `current`. False when no look was whole. Async-signal-safe. */
+bool context_peek_request(const struct memory *memory, const void *current, struct request_view *view);
+
+/* Calls `each` for every node from that context outwards: `at` is where the node is, `copy` what it was; the
+ * links and names of a copy lead to that memory. `each` returns false to stop. False: no look was whole, and
+ * some may have been told of nodes that are gone. Async-signal-safe, if `each` is. */
+struct context;
+bool context_peek_path(const struct memory *memory, const void *current,
+                       bool (*each)(const struct context *at, const struct context *copy, void *arg),
+                       void *arg);
 
 #endif

@@ -5,6 +5,8 @@
 
 static struct slab values = SLAB(sizeof(struct value));
 
+void (*value_watch)(const struct value *value, bool alive);
+
 struct value *value_new(struct key *key, void *data) {
     struct value *value = slab_cache_take(&local.values, &values);
     if (value == NULL)
@@ -13,10 +15,14 @@ struct value *value_new(struct key *key, void *data) {
     value->key = key;
     value->data = data;
     atomic_store_explicit(&value->references, 1, memory_order_relaxed);
+    if (__builtin_expect(value_watch != NULL, 0))
+        value_watch(value, true);
     return value;
 }
 
 void value_undo(struct value *value) {
+    if (__builtin_expect(value_watch != NULL, 0))
+        value_watch(value, false);
     key_release(value->key);
     slab_cache_give(&local.values, &values, value);
 }

@@ -32,6 +32,10 @@ static inline void value_retain(struct value *value) {
 }
 void value_release(struct value *value);
 
+/* Told of each value that is taken (alive), and of each that has been destroyed or was never seen. NULL: nobody
+ * wants to know. Set once at start-up. */
+extern void (*value_watch)(const struct value *value, bool alive);
+
 /* Called around each call of the program's code (destroy, changed) that the store makes; what the first
  * returns, the second gets. NULL: nothing to do. Set once at start-up. */
 extern int (*host_code_begin)(void);

@@ -10,6 +10,7 @@ struct start {
     thrd_start_t c11_routine;
     void *argument;
     struct context *context; /* a reference */
+    struct origin origin;    /* who starts it */
     size_t stack_size;
 };
 
@@ -18,7 +19,8 @@ static struct slab starts = SLAB(sizeof(struct start));
 static struct start *start_new(struct context *context, void *argument, size_t stack_size) {
     struct start *start = slab_take(&starts);
     if (start != NULL)
-        *start = (struct start){.argument = argument, .context = context, .stack_size = stack_size};
+        *start = (struct start){
+            .argument = argument, .context = context, .origin = origin_here(), .stack_size = stack_size};
     else
         rules_thread_dropped(context);
     return start;
@@ -43,7 +45,7 @@ static void over(void *nothing) {
 static void *run(void *argument) {
     struct start start = start_take(argument);
     void *result;
-    thread_begin(start.context, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    thread_begin(start.context, start.origin, (uintptr_t)__builtin_frame_address(0), start.stack_size);
     pthread_cleanup_push(over, NULL);
     result = start.routine(start.argument);
     pthread_cleanup_pop(1);
@@ -53,7 +55,7 @@ static void *run(void *argument) {
 static int run_c11(void *argument) {
     struct start start = start_take(argument);
     int result;
-    thread_begin(start.context, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    thread_begin(start.context, start.origin, (uintptr_t)__builtin_frame_address(0), start.stack_size);
     pthread_cleanup_push(over, NULL);
     result = start.c11_routine(start.argument);
     pthread_cleanup_pop(1);

@@ -86,6 +86,7 @@ HOOK(ssize_t, sendto,
         .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
     ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
                                         : REAL(sendto)(fd, buffer, size, flags, address, address_size);
+    /* NOLINTNEXTLINE(readability-suspicious-call-argument): each size is beside what it is of. */
     rules_send_end(&passage, result, size, buffer, ANY_ADDRESS(address), address_size);
     return result;
 }

@@ -4,6 +4,7 @@
 #include "../ctxstore/kernel.h"
 #include "frame.h"
 #include "glob.h"
+#include "hidden.h"
 #include "openfile.h"
 #include "options.h"
 #include "process.h"
@@ -178,11 +179,8 @@ void annotate_flags_set(int fd, int flags) {
 
 /* --- the prefix -------------------------------------------------------------------------------------- */
 
-/* Is this byte not to be shown as it is? U+0080 to U+009F are control characters too, in UTF-8 two bytes. */
 static bool is_hidden(unsigned char before, unsigned char byte, unsigned char after) {
-    if (byte < 0x20 || byte == 0x7f || byte == ']' || byte == '\\')
-        return true;
-    return (byte == 0xc2 && after >= 0x80 && after < 0xa0) || (before == 0xc2 && byte >= 0x80 && byte < 0xa0);
+    return hidden_byte(before, byte, after, ']');
 }
 
 /* How many bytes of the NUL-terminated text are hidden. */
@@ -197,7 +195,6 @@ static size_t hidden_count(const char *text) {
 /* Writes the hidden bytes of text[0, size) as \xNN, in the room that there is for three more each: the text
  * is moved to the end of that room and read from there, so that what is read is never overwritten before. */
 static size_t escape(char *text, size_t size, size_t hidden) {
-    static const char digits[] = "0123456789abcdef";
     const char *from = text + 3 * hidden, *end = from + size;
     char *to = text;
     unsigned char before = 0;
@@ -205,7 +202,7 @@ static size_t escape(char *text, size_t size, size_t hidden) {
     for (; from < end; from++) {
         unsigned char byte = (unsigned char)*from;
         if (is_hidden(before, byte, from + 1 < end ? (unsigned char)from[1] : 0)) {
-            memcpy(to, (char[]){'\\', 'x', digits[byte >> 4], digits[byte & 15]}, 4);
+            hidden_put(to, byte);
             to += 4;
         } else {
             *to++ = (char)byte;

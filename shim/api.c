@@ -6,6 +6,8 @@
 #include "ctxshim.h"
 
 #include "frame.h"
+#include "holders.h"
+#include "leaks.h"
 #include "thread.h"
 #include "trace.h"
 #include "unwind.h"
@@ -141,6 +143,7 @@ ctxshim_scope ctxshim_root(const char *name) {
         (void)failed(name == NULL ? EINVAL : 0);
         return (ctxshim_scope){0};
     }
+    leaks_root(thread, HERE);
     struct scope scope = flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
     if (scope.node != NULL) {
         trace_root(thread, scope.node);
@@ -188,6 +191,7 @@ int ctxshim_set(ctxshim_key *key, void *value) {
     if (thread == NULL)
         return failed(EAGAIN);
     int error = 0;
+    local.site = __builtin_return_address(0);
     int result = flow_set(&thread->flow, (struct key *)key, value, &error);
     leave();
     return error != 0 ? failed(error) : result;
@@ -196,6 +200,7 @@ int ctxshim_set(ctxshim_key *key, void *value) {
 ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
     struct thread *thread = key != NULL ? enter() : NULL;
     int error = 0;
+    local.site = __builtin_return_address(0);
     if (thread != NULL)
         return opened(flow_with(&thread->flow, (struct key *)key, value, unwind_here(HERE), &error), &error);
     (void)failed(key == NULL ? EINVAL : EAGAIN);
@@ -228,25 +233,29 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
     return failed(error);
 }
 
-static __attribute__((noinline)) ctxshim_context *capture_slow(void) {
+static __attribute__((noinline)) ctxshim_context *capture_slow(const void *site) {
     struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
+    capture_add(context, site);
     thread_leave();
     return (ctxshim_context *)context;
 }
 
 ctxshim_context *ctxshim_capture(void) {
     struct thread *thread = thread_enter_known();
+    const void *site = __builtin_return_address(0);
     if (thread == NULL)
-        return capture_slow();
+        return capture_slow(site);
     struct context *context = flow_capture_quick(&thread->flow);
+    capture_add(context, site);
     thread_leave();
-    return context != NULL ? (ctxshim_context *)context : capture_slow();
+    return context != NULL ? (ctxshim_context *)context : capture_slow(site);
 }
 
 ctxshim_context *ctxshim_retain(ctxshim_context *context) {
+    capture_add(inner(context), __builtin_return_address(0));
     return (ctxshim_context *)context_retain(inner(context));
 }
 
@@ -263,6 +272,7 @@ static __attribute__((noinline)) void release_slow(ctxshim_context *context) {
 }
 
 void ctxshim_release(ctxshim_context *context) {
+    capture_remove(inner(context));
     struct thread *thread = enter_quick();
     if (thread == NULL) {
         release_slow(context);

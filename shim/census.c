@@ -6,7 +6,7 @@
 static bool provenance_of(const struct memory *memory, const struct thread *record,
                           struct census_line *line) {
     unsigned depth;
-    bool inherited;
+    unsigned char inherited; /* a bool, or whatever a forged core file has there */
     line->adopted = false;
     if (!memory_copy(memory, &depth, &record->depth, sizeof depth) ||
         !memory_copy(memory, &inherited, &record->inherited, sizeof inherited))
@@ -16,7 +16,7 @@ static bool provenance_of(const struct memory *memory, const struct thread *reco
         return memory_copy(memory, &line->provenance, &record->frames[depth - 1].provenance,
                            sizeof line->provenance);
     }
-    line->adopted = inherited;
+    line->adopted = inherited != 0;
     line->provenance = (struct provenance){EVIDENCE_START, -1, -1, 0, 0};
     return true;
 }
@@ -49,6 +49,10 @@ static bool line_of(const struct memory *memory, const struct thread *record, ch
     return memory->read(memory, after, 2) && line->tid == tid_after && flow == flow_after;
 }
 
+static bool is_record(const struct thread *record) {
+    return record != NULL && (uintptr_t)record % _Alignof(struct thread) == 0;
+}
+
 void census_take(const struct memory *memory, const void *records,
                  void (*each)(const struct census_line *line, void *arg), void *arg) {
     char text[1024];
@@ -56,7 +60,8 @@ void census_take(const struct memory *memory, const void *records,
     const struct thread *record;
     if (!memory_copy(memory, &record, records, sizeof record))
         return;
-    while (record != NULL) {
+    struct circle circle = {0};
+    while (is_record(record) && !circle_closed(&circle, record)) {
         if (line_of(memory, record, text, sizeof text, &line))
             each(&line, arg);
         if (!memory_copy(memory, &record, &record->next, sizeof record))

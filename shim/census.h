@@ -10,6 +10,7 @@
 #define SHIM_CENSUS_H
 
 #include "../ctxstore/peek.h"
+#include "holders.h"
 #include "thread.h"
 
 /* The one object that the outside looks for. */
@@ -23,6 +24,7 @@ struct census {
     uint64_t layout;     /* of what a reader looks into: another version's command cannot read it */
     const void *records; /* where thread_records lies */
     const void *leaks;   /* where leaks_region lies (leaks.h) */
+    struct holders_map holders;
 };
 extern const struct census census_mark;
 

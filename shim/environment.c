@@ -73,6 +73,7 @@ void environment_write(const struct context *context, char text[ENVIRONMENT_TEXT
         total -= element_length(context);
         doubt = doubt || context->kind == CONTEXT_AMBIGUOUS;
     }
+    doubt = doubt && (context == NULL || context->kind != CONTEXT_AMBIGUOUS); /* it need not be said twice */
     size_t end = total;
     memset(text, '-', total);
     memcpy(text + (total > 0 ? total - 1 : 0), doubt ? ",?" : "", doubt ? sizeof ",?" : 1);

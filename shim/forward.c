@@ -68,7 +68,7 @@ static void note_drop(struct bucket *bucket, struct note *note) {
 /* With the bytes readable. */
 static void sample_take(struct sample *sample, const unsigned char *bytes, size_t size) {
     sample->size = (uint32_t)(size < PAGE ? size : PAGE);
-    size_t length = sample->size < SAMPLE ? sample->size : SAMPLE;
+    size_t length = size < SAMPLE ? size : SAMPLE;
     memcpy(sample->head, bytes, length);
     memcpy(sample->tail, bytes + sample->size - length, length);
 }

@@ -7,18 +7,6 @@
 
 enum { FIRST_BUCKETS = 16, ALWAYS_REPORTED = EPOLLERR | EPOLLHUP };
 
-struct interest {
-    struct interest *next_in_bucket;
-    struct interest *next_of_file;
-    struct interest_set *set; /* NULL: the epoll died first */
-    struct open_file *file;
-    struct context *context; /* a reference */
-    uint64_t data;
-    uint32_t events;
-    uint32_t generation; /* of the file */
-    int fd;
-};
-
 struct interest_set {
     void *free_link; /* the slab's, while free */
     struct lock lock;
@@ -143,7 +131,8 @@ void interest_add(struct interest_set *set, int fd, struct open_file *file, cons
                                   .data = event->data.u64,
                                   .events = event->events,
                                   .generation = cell_generation(&file->cell),
-                                  .fd = fd};
+                                  .fd = fd,
+                                  .origin = origin_here()};
     files_lock(file);
     interest->next_of_file = file->interests;
     file->interests = interest;
@@ -155,6 +144,7 @@ void interest_add(struct interest_set *set, int fd, struct open_file *file, cons
 
 void interest_change(struct interest_set *set, int fd, struct open_file *file,
                      const struct epoll_event *event, struct context *context) {
+    struct origin origin = origin_here();
     files_lock(file);
     struct interest *interest = interest_of(set, fd, file);
     if (interest != NULL) {
@@ -164,6 +154,8 @@ void interest_change(struct interest_set *set, int fd, struct open_file *file,
         interest->events = event->events;
         struct context *before = interest->context;
         interest->context = context;
+        interest->origin = origin;
+        interest->let_go = 0;
         context = before;
         set_link(set, interest);
         lock_give(&set->lock);
@@ -275,6 +267,8 @@ struct sighting interest_find(struct interest_set *set, const struct epoll_event
         if (context_over(interest->context)) { /* a registration does not keep a request that has ended */
             over = interest->context;
             interest->context = NULL;
+            if (cell_let_go != NULL)
+                interest->let_go = cell_let_go(&interest->context, over, interest->origin);
         }
         sighting.file = interest->file;
         sighting.generation = interest->generation;

@@ -17,6 +17,21 @@
 
 struct interest_set;
 
+/* A registration. For interest.c, and for who looks on (holders.h). */
+struct interest {
+    struct interest *next_in_bucket;
+    struct interest *next_of_file;
+    struct interest_set *set; /* NULL: the epoll died first */
+    struct open_file *file;
+    struct context *context; /* a reference */
+    uint64_t data;
+    uint32_t events;
+    uint32_t generation; /* of the file */
+    int fd;
+    struct origin origin; /* of whoever registered it */
+    uint16_t let_go;      /* as a cell's */
+};
+
 /* NULL without memory. */
 struct interest_set *interest_set_new(void);
 void interest_set_free(struct interest_set *set);

@@ -9,15 +9,19 @@
 #include "../ctxstore/lock.h"
 #include "../ctxstore/origin.h"
 #include "../ctxstore/stack.h"
+#include "holders.h"
 #include "options.h"
 #include "process.h"
+#include "provenance.h"
 #include "text.h"
 #include "thread.h"
 #include "unwind.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,7 +32,8 @@ enum {
     MODULES_MOST = 256,
     STACKS_MOST = 1 << STACK_BITS,
     NAME_ROOM = 16,
-    OPERATIONS_ROOM = 1024
+    OPERATIONS_ROOM = 1024,
+    IMAGES_MOST = 100
 };
 
 struct record_header *leaks_region;
@@ -42,7 +47,7 @@ static uintptr_t module_bases[MODULES_MOST]; /* by number - 1 */
 static uint32_t modules;
 static uint8_t stacks_written[STACKS_MOST];
 
-static uint64_t now(void) {
+static uint64_t wall_clock(void) {
     struct timespec time = {0};
     clock_gettime(CLOCK_REALTIME, &time);
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
@@ -51,19 +56,31 @@ static uint64_t now(void) {
 /* --- the region -------------------------------------------------------------------------------------------
  */
 
+/* A process that executes another program has another record: "path.12", "path.12.2". */
+static void region_path(char *path, size_t size, unsigned image) {
+    struct text text = text_in(path, size);
+    text_put(&text, options.record_path);
+    text_put(&text, ".");
+    text_put_number(&text, (uint64_t)process_pid());
+    if (image > 1) {
+        text_put(&text, ".");
+        text_put_number(&text, image);
+    }
+    text_end(&text);
+}
+
 /* A file of its own for each process: `record_path` with the pid behind it. Nobody's file is written to
  * (O_EXCL), and no link is followed. */
 static void *region_map(void) {
     char path[OPTION_TEXT_ROOM + 24];
     if (options.record_path[0] == '\0')
         return kernel_map(RECORD_SIZE);
-    struct text text = text_in(path, sizeof path);
-    text_put(&text, options.record_path);
-    text_put(&text, ".");
-    text_put_number(&text, (uint64_t)process_pid());
-    text_end(&text);
-    long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
-                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);
+    long fd = -EEXIST;
+    for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
+        region_path(path, sizeof path, image);
+        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                         0600, 0, 0);
+    }
     if (fd < 0)
         return kernel_map(RECORD_SIZE);
     long memory = -1;
@@ -81,7 +98,7 @@ static bool region_begin(void) {
                                      .version = RECORD_VERSION,
                                      .pid = process_pid(),
                                      .size = RECORD_SIZE,
-                                     .started = now()};
+                                     .started = wall_clock()};
     kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
     atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
     leaks_region = region;
@@ -113,13 +130,13 @@ static uint32_t build_id_of(uintptr_t base, const ElfW(Phdr) * part, uint8_t id[
     uintptr_t at = base + part->p_vaddr, end = at + part->p_memsz;
     while (part->p_type == PT_NOTE && at + sizeof(ElfW(Nhdr)) <= end) {
         const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
-        uintptr_t name = at + sizeof *note, bytes = name + (note->n_namesz + 3) / 4 * 4;
+        uintptr_t name = at + sizeof *note, bytes = name + ((size_t)note->n_namesz + 3) / 4 * 4;
         if (note->n_type == NT_GNU_BUILD_ID && note->n_descsz <= RECORD_BUILD_ID &&
             bytes + note->n_descsz <= end) {
             memcpy(id, (const void *)bytes, note->n_descsz);
             return note->n_descsz;
         }
-        at = bytes + (note->n_descsz + 3) / 4 * 4;
+        at = bytes + ((size_t)note->n_descsz + 3) / 4 * 4;
     }
     return 0;
 }
@@ -204,24 +221,44 @@ static size_t text_copy(char *to, const char *from) {
     return length + 1;
 }
 
+/* What the thread is called; it may have ended. */
+static void name_of(int tid, char name[NAME_ROOM]) {
+    char path[64];
+    struct text text = text_in(path, sizeof path);
+    if (tid == 0 || tid == kernel_tid()) {
+        kernel_call(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0);
+        return;
+    }
+    text_put(&text, "/proc/self/task/");
+    text_put_number(&text, (uint64_t)tid);
+    text_put(&text, "/comm");
+    text_end(&text);
+    long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    long got = fd >= 0 ? kernel_call(SYS_read, fd, (long)name, NAME_ROOM - 1, 0, 0, 0) : 0;
+    if (fd >= 0)
+        kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    if (got > 0 && name[got - 1] == '\n')
+        name[got - 1] = '\0';
+}
+
 /* With the lock. */
 static uint32_t leak_write(const struct leak *leak) {
     char thread[NAME_ROOM] = "";
     uint32_t stack = stack_number(leak->site), other_stack = stack_number(leak->other_site);
     struct record_place place = place_of(site_address(leak->site)),
                         other = place_of(site_address(leak->other_site));
-    size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (OPERATIONS_ROOM + 1);
+    size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (size_t)(OPERATIONS_ROOM + 1);
     struct record_leak *entry = entry_begin(size, RECORD_LEAK);
     if (entry == NULL)
         return 0;
-    kernel_call(SYS_prctl, PR_GET_NAME, (long)thread, 0, 0, 0, 0);
+    name_of(leak->tid, thread);
     entry->kind = leak->kind;
-    entry->tid = kernel_tid();
+    entry->tid = leak->tid != 0 ? leak->tid : kernel_tid();
     entry->stack = stack;
     entry->other_stack = other_stack;
     entry->place = place;
     entry->other = other;
-    entry->first = now();
+    entry->first = wall_clock();
     entry->age = leak->age;
     atomic_store_explicit(&entry->last, entry->first, memory_order_relaxed);
     atomic_store_explicit(&entry->count, 1, memory_order_relaxed);
@@ -239,7 +276,7 @@ static uint32_t leak_write(const struct leak *leak) {
 static void leak_again(uint32_t offset) {
     struct record_leak *entry = (struct record_leak *)((char *)leaks_region + offset);
     atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed);
-    atomic_store_explicit(&entry->last, now(), memory_order_relaxed);
+    atomic_store_explicit(&entry->last, wall_clock(), memory_order_relaxed);
 }
 
 void leaks_note(const struct leak *leak) {
@@ -285,12 +322,25 @@ static void note_scope(enum scope_fault fault, const struct scope_view *scope,
 
 /* Where work is handed over. */
 static uint16_t place_here(const void *site) {
+    if (__builtin_expect(atomic_load_explicit(&leaks_asked, memory_order_relaxed), 0))
+        leaks_answer();
     return site_number(unwind_one_in != 0 ? unwind_sample(site) : site);
+}
+
+/* Hundredths of a second. */
+static uint32_t clock_now(void) {
+    return (uint32_t)(provenance_clock() / 10000000) | 1;
 }
 
 bool leaks_start(void) {
     if (!region_begin())
         return false;
+    if (!captures_start())
+        return false;
+    leaks_values_start();
+    leaks_signal_start();
+    at_quick_exit(leaks_left);
+    context_clock = clock_now;
     origin_site = place_here;
     scope_report = note_scope;
     return true;

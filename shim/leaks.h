@@ -19,11 +19,46 @@ struct leak {
     const char *about;         /* what holds it, what it was misused against */
     const char *how;           /* how the context came there */
     uint64_t age;              /* nanoseconds */
+    int tid;                   /* of the thread that it is about; 0: this one */
 };
 /* Notes it; the same kind at the same place is counted only. Inside the guard; not async-signal-safe. */
 void leaks_note(const struct leak *leak);
 
+/* Work began: `fresh` is its context, `what` says what it is. Notes it when another request's is current, or
+ * an unclosed scope of one: what the program does for the one may show up in the other (leaks_ingress.c).
+ * Inside the guard, before it is adopted. */
+struct thread;
+void leaks_ingress_slow(struct thread *thread, const struct context *fresh, const char *what);
+/* ctxshim_root is about to begin a request from here. */
+void leaks_root_slow(struct thread *thread, struct here here);
+
+/* Looks for contexts that are held though their request is over (leaks_survey.c); each is noted once. Inside
+ * the guard. */
+void leaks_survey(void);
+/* The process comes to its end: what is open or alive now is left behind. Changes nothing. */
+void leaks_left(void);
+/* Prints what was found where options say, unless a command will (leaks_print.c). */
+void leaks_print(void);
+/* Begins to keep which values are alive (leaks_values.c). */
+void leaks_values_start(void);
+/* Notes the values alive that nothing reaches; inside the guard. */
+void leaks_values_left(void);
+/* A signal asks for a report (leaks_signal.c). */
+void leaks_signal_start(void);
+/* If one has asked, but not where a report could be made: now. Inside the guard, and no lock of ours held. */
+extern _Atomic bool leaks_asked;
+void leaks_answer(void);
+
 /* The region, or NULL. */
 extern struct record_header *leaks_region;
+
+static inline void leaks_ingress(struct thread *thread, const struct context *fresh, const char *what) {
+    if (__builtin_expect(leaks_region != NULL, 0))
+        leaks_ingress_slow(thread, fresh, what);
+}
+static inline void leaks_root(struct thread *thread, struct here here) {
+    if (__builtin_expect(leaks_region != NULL, 0))
+        leaks_root_slow(thread, here);
+}
 
 #endif

@@ -14,8 +14,7 @@ static struct slab files = SLAB(sizeof(struct open_file));
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
 file_slot file_first_slots[SLOTS];
-typedef _Atomic(file_slot *) chunk_slot;
-static _Atomic(chunk_slot *) directory; /* SLOT_CHUNKS of them, mapped when the first is needed */
+_Atomic(file_chunk *) file_directory; /* SLOT_CHUNKS of them, mapped when the first is needed */
 static _Atomic uint32_t highest_chunk;
 
 /* Memory that is made once, whichever thread is first. */
@@ -27,10 +26,10 @@ static void *map_once(_Atomic(void *) *place, size_t size) {
     return now;
 }
 
-static chunk_slot *chunk_of(uint32_t index, bool make) {
-    chunk_slot *all = atomic_load_explicit(&directory, memory_order_acquire);
+static file_chunk *chunk_of(uint32_t index, bool make) {
+    file_chunk *all = atomic_load_explicit(&file_directory, memory_order_acquire);
     if (all == NULL && make)
-        all = map_once((_Atomic(void *) *)&directory, SLOT_CHUNKS * sizeof *all);
+        all = map_once((_Atomic(void *) *)&file_directory, SLOT_CHUNKS * sizeof *all);
     return all != NULL ? &all[index] : NULL;
 }
 
@@ -47,7 +46,7 @@ static file_slot *slot_of(int fd, bool make) {
     if (fd < SLOTS)
         return &file_first_slots[fd];
     uint32_t index = (uint32_t)fd >> SLOT_BITS;
-    chunk_slot *place = chunk_of(index, make);
+    file_chunk *place = chunk_of(index, make);
     file_slot *chunk = place != NULL ? atomic_load_explicit(place, memory_order_acquire) : NULL;
     if (chunk == NULL && place != NULL && make) {
         chunk = map_once((_Atomic(void *) *)place, SLOTS * sizeof *chunk);

@@ -82,6 +82,9 @@ enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_CHUNKS = 1 << (31 - SLOT_BIT
 
 typedef _Atomic(struct open_file *) file_slot;
 extern file_slot file_first_slots[SLOTS];
+/* The rest of them: chunks of SLOTS, SLOT_CHUNKS in number, mapped when first used. */
+typedef _Atomic(file_slot *) file_chunk;
+extern _Atomic(file_chunk *) file_directory;
 struct open_file *file_at_far(int fd);
 
 /* The open file of a descriptor, or NULL. Any number may be asked for. */

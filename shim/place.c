@@ -68,10 +68,10 @@ static bool module_find(struct module *module, uintptr_t address) {
         uintptr_t begin = take_hex(&text);
         text += *text == '-';
         uintptr_t end = take_hex(&text);
-        const char *path = strchr(text, '/');
-        if (strcmp(path != NULL ? path : "", module->path) != 0) {
+        const char *slash = strchr(text, '/'), *path = slash != NULL ? slash : "";
+        if (strcmp(path, module->path) != 0) {
             module->base = begin;
-            strcpy(module->path, path != NULL ? path : "");
+            memcpy(module->path, path, strlen(path) + 1);
         }
         found = address >= begin && address < end;
     }

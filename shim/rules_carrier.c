@@ -4,6 +4,7 @@
  *     timer that is disarmed awaits nothing. One that repeats does not keep a request that has ended.
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
+#include "leaks.h"
 #include "options.h"
 #include "rules_own.h"
 
@@ -50,8 +51,11 @@ void rules_accept_end(int fd) {
     if (thread == NULL)
         return;
     struct open_file *file = file_open(fd, FILE_CONNECTION);
-    if (file != NULL)
-        cell_put(&file->root, cell_generation(&file->root), root_connection(thread));
+    if (file != NULL) {
+        struct context *root = root_connection(thread);
+        leaks_ingress(thread, root, "a new connection was accepted");
+        cell_put(&file->root, cell_generation(&file->root), root);
+    }
     thread_leave();
 }
 
@@ -138,6 +142,14 @@ struct arming rules_timer_begin(int fd, struct here here) {
     return arming;
 }
 
+static bool is_zero(struct timespec time) {
+    return time.tv_sec == 0 && time.tv_nsec == 0;
+}
+
+static bool repeats(const struct itimerspec *value) {
+    return !is_zero(value->it_value) && !is_zero(value->it_interval);
+}
+
 /* A disarmed timer awaits nothing. */
 void rules_timer_end(const struct arming *arming, int result, const struct itimerspec *value) {
     struct thread *thread = arming->passage.file != NULL ? thread_enter() : NULL;
@@ -146,10 +158,10 @@ void rules_timer_end(const struct arming *arming, int result, const struct itime
     struct open_file *file = arming->passage.file;
     if (result != 0)
         cell_put(&file->cell, arming->passage.generation, context_retain(arming->before));
-    else if (value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0)
+    else if (is_zero(value->it_value))
         cell_put(&file->cell, arming->passage.generation, NULL);
     if (result == 0)
-        file_mark(file, FILE_REPEATS, value->it_interval.tv_sec != 0 || value->it_interval.tv_nsec != 0);
+        file_mark(file, FILE_REPEATS, repeats(value));
     if (file_has(file, FILE_REPEATS))
         cell_last(&file->cell, arming->passage.generation);
     context_release(arming->before);

@@ -49,9 +49,11 @@ static void rights_sent_away(const struct msghdr *message) {
     struct thread *thread = number > 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    for (unsigned i = 0; i < number; i++)
-        if (file_at(fds[i]) != NULL)
-            file_shared(file_at(fds[i]));
+    for (unsigned i = 0; i < number; i++) {
+        struct open_file *file = file_at(fds[i]); /* another thread may close it at any time */
+        if (file != NULL)
+            file_shared(file);
+    }
     thread_leave();
 }
 

@@ -144,12 +144,14 @@ static void pipe_read(struct thread *thread, const struct passage *passage, long
             pipe_adopt(thread, passage, NULL);
         return;
     }
-    struct delivery delivery = {0};
-    if (something)
-        delivery = pipe_take(thread, passage, result, buffers, count);
-    if (something && !delivery.elsewhere)
-        pipe_adopt(thread, passage, delivery.context);
-    if (idle || (something && !delivery.known && !delivery.elsewhere))
+    bool lost = false;
+    if (something) {
+        struct delivery delivery = pipe_take(thread, passage, result, buffers, count);
+        if (!delivery.elsewhere)
+            pipe_adopt(thread, passage, delivery.context);
+        lost = !delivery.known && !delivery.elsewhere;
+    }
+    if (idle || lost)
         find_count_again(passage, idle);
 }
 

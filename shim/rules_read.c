@@ -9,6 +9,7 @@
  * Reading adopts unless an explicit scope was opened in this frame, or the current context already
  * descends from the carrier's. */
 #include "../ctxstore/kernel.h"
+#include "leaks.h"
 #include "rules_own.h"
 #include "trace.h"
 
@@ -34,6 +35,8 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
     bool by_hand = frame_explicit(thread);
+    if (by_hand && !nothing_new)
+        leaks_ingress(thread, context, "new work was read");
     if (nothing_new || by_hand) {
         const struct frame *frame = frame_top(thread);
         if (!by_hand && frame != NULL && frame_reported(frame, passage->file))

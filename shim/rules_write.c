@@ -216,6 +216,13 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
     return passage;
 }
 
+/* Leak finding wants to know since when its request may be over. */
+static void answered(const struct passage *passage) {
+    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    context_answered(request);
+    context_release(request);
+}
+
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
@@ -224,6 +231,9 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         trace_answer(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
+    if (__builtin_expect(context_clock != NULL, 0) && result > 0 && file_kind(file) == FILE_CONNECTION &&
+        !file_has(file, FILE_OUTSTANDING))
+        answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (answers || passage->passing)
         frame_wrote(thread, answers, passage->passing);

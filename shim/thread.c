@@ -159,7 +159,7 @@ void thread_inherit(struct thread *thread, struct context *start) {
         trace_adopt(thread, start, EVIDENCE_START);
 }
 
-void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
+void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
     if (!process_check()) {
         context_release(start);
         return;
@@ -168,6 +168,7 @@ void thread_begin(struct context *start, uintptr_t top, size_t stack_size) {
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
+        thread->start_origin = origin;
         thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
         thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
         thread_inherit(thread, start);

@@ -8,6 +8,7 @@
 #define SHIM_THREAD_H
 
 #include "../ctxstore/flow.h"
+#include "../ctxstore/origin.h"
 #include "process.h"
 #include "provenance.h"
 #include "queue.h"
@@ -136,9 +137,10 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;         /* counts waits, to name them */
-    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    struct origin start_origin; /* who started it */
+    uint64_t waits;             /* counts waits, to name them */
+    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
     struct loop *ran_out;                      /* E3: whose last wait ran out */
     struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
@@ -217,7 +219,7 @@ static inline void thread_bury(void) {
 
 /* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
  * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
-void thread_begin(struct context *start, uintptr_t top, size_t stack_size);
+void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size);
 /* A thread that has nothing of its own yet starts in this context (a reference). Watchers are told: to the
  * new flow it is a change. */
 void thread_inherit(struct thread *thread, struct context *start);

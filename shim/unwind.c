@@ -175,16 +175,22 @@ static bool turn_has_come(void) {
     return true;
 }
 
+static bool is_ours(const void *address) {
+    return (uintptr_t)address >= ours_low && (uintptr_t)address < ours_high;
+}
+
 const void *unwind_sample(const void *site) {
     void *frames[OURS_AT_MOST + STACK_FRAMES];
     if (!turn_has_come() || kernel_shut)
         return site;
     int error = errno;
-    int count = backtrace_of(frames, OURS_AT_MOST + STACK_FRAMES), first = 0;
+    int count = backtrace_of(frames, OURS_AT_MOST + STACK_FRAMES);
     errno = error;
-    while (first < count && (uintptr_t)frames[first] >= ours_low && (uintptr_t)frames[first] < ours_high)
+    void **first = frames, **end = frames + (count > 0 ? count : 0);
+    while (first < end && is_ours(*first))
         first++;
-    int kept = count - first < STACK_FRAMES ? count - first : STACK_FRAMES;
-    uint16_t number = kept > 0 ? stack_add(frames + first, (unsigned)kept) : 0;
+    size_t kept = (size_t)(end - first);
+    /* cppcheck-suppress knownConditionTrueFalse ; it knows but one way out of the loop. */
+    uint16_t number = stack_add(first, (unsigned)(kept < STACK_FRAMES ? kept : STACK_FRAMES));
     return number != 0 ? (const void *)(uintptr_t)number : site;
 }

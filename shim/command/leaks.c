@@ -97,12 +97,12 @@ static void print_leak(const struct shown *shown, gboolean colour) {
     const struct record_leak *entry = leak->entry;
     char *operations = escape_text(*leak->operations != '\0' ? leak->operations : "(no operation)");
     char *thread = escape_text(leak->thread);
-    printf("%s%s%s of '%s', %" G_GUINT64_FORMAT " time%s, found in thread %d (%s), opened from:\n",
-           colour ? "\033[31m" : "", kinds[entry->kind], colour ? "\033[0m" : "", operations,
-           (uint64_t)entry->count, entry->count == 1 ? "" : "s", entry->tid, thread);
+    printf("%s%s%s of '%s', %" G_GUINT64_FORMAT " time%s, thread %d (%s), from:\n", colour ? "\033[31m" : "",
+           kinds[entry->kind], colour ? "\033[0m" : "", operations, (uint64_t)entry->count,
+           entry->count == 1 ? "" : "s", entry->tid, thread);
     print_stack(shown->stack);
     if (shown->other->len > 0) {
-        puts("  against the scope opened from:");
+        puts("  against the scope from:");
         print_stack(shown->other);
     }
     print_line("what", leak->about);
@@ -116,7 +116,7 @@ static void print_leak(const struct shown *shown, gboolean colour) {
 
 /* Prints what is not suppressed; returns how many leaks that were. */
 static uint64_t print_report(const struct record *record, struct symbols *symbols,
-                             struct suppressions *suppressions) {
+                             struct suppressions *suppressions, gboolean quiet) {
     GArray *report = g_array_new(FALSE, FALSE, sizeof(struct shown));
     g_array_set_clear_func(report, shown_clear);
     uint64_t leaks = 0;
@@ -130,6 +130,10 @@ static uint64_t print_report(const struct record *record, struct symbols *symbol
         }
         g_array_append_val(report, shown);
         leaks += leak->entry->count;
+    }
+    if (quiet && report->len == 0) {
+        g_array_unref(report);
+        return 0;
     }
     g_array_sort(report, by_weight);
     char *exe = escape_text(record->header->exe);
@@ -156,13 +160,13 @@ static struct record *record_open(const char *subject, GError **error) {
     return record_of_file(subject, error);
 }
 
-int leaks_report(const char *subject, const char *suppressions_path, GError **error) {
+int leaks_report(const char *subject, const char *suppressions_path, gboolean quiet, GError **error) {
     struct suppressions *suppressions = suppressions_read(suppressions_path, error);
     struct record *record = suppressions != NULL ? record_open(subject, error) : NULL;
     int status = EXIT_REFUSED;
     if (record != NULL) {
         struct symbols *symbols = symbols_new();
-        status = print_report(record, symbols, suppressions) > 0 ? EXIT_LEAKS : 0;
+        status = print_report(record, symbols, suppressions, quiet) > 0 ? EXIT_LEAKS : 0;
         symbols_free(symbols);
         record_free(record);
     }
@@ -198,7 +202,7 @@ int command_leaks(int argc, char **argv) {
         command_complain("leaks",
                          "it takes one record file or process id; \"ctxshim leaks --help\" says more");
     else if (understood)
-        status = leaks_report(argv[1], options.suppressions, &error);
+        status = leaks_report(argv[1], options.suppressions, FALSE, &error);
     if (error != NULL) {
         command_complain(argc == 2 ? argv[1] : "leaks", "%s", error->message);
         g_error_free(error);

@@ -37,6 +37,7 @@ static const char separators[] = ":, \t\r\n'";
 
 static const char summary[] =
     "Starts PROGRAM under the shim. The options end at PROGRAM; what follows belongs to it.\n"
+    "With --leaks this command stays until it ends, and reports; else it becomes it.\n"
     "It keeps its pid, its environment but for LD_PRELOAD and CTXSHIM_OPTIONS, and its exit\n"
     "status. Programs that the loader would not preload (statically linked, set-id, with\n"
     "file capabilities, of another architecture or libc) are refused with the reason, exit\n"
@@ -47,6 +48,7 @@ static const char description[] = "Examples:\n"
                                   "  ctxshim run --annotate ./server --debug\n"
                                   "  ctxshim run --annotate='stderr,*.log' --annotate-pid ./server\n"
                                   "  ctxshim run --dispatch=exact -- ./server --verbose\n"
+                                  "  ctxshim run --leaks --stacks=64 --leaks-after=60 ./server\n"
                                   "\n"
                                   "The same by environment: CTXSHIM_OPTIONS=annotate=stderr:dispatch=exact\n";
 
@@ -102,6 +104,13 @@ static bool add_pair(GString *additions, const char *key, const char *value, GEr
 static gboolean take_row(const char *option, const char *value, gpointer data, GError **error) {
     struct options *options = data;
     const struct row *row = row_of_option(option);
+    g_assert(row != NULL); /* the entries are made of the rows */
+    if (strcmp(row->key, "leaks") == 0)
+        options->leaks = true;
+    else if (strcmp(row->key, "record_path") == 0)
+        options->record_path = g_strdup(value);
+    else if (strcmp(row->key, "log_path") == 0)
+        options->log_path = g_strdup(value);
     if (row->type == ROW_FLAG)
         return add_pair(options->additions, row->key, row->preset ? "0" : "1", error);
     guint64 number;
@@ -138,9 +147,17 @@ static gboolean take_raw(const char *option, const char *value, gpointer data, G
 
 static gboolean take_own(const char *option, const char *value, gpointer data, GError **error) {
     struct options *options = data;
-    (void)error;
-    if (strcmp(option, "--library") == 0)
+    guint64 number;
+    if (strcmp(option, "--exitcode") == 0) {
+        if (!g_ascii_string_to_unsigned(value, 10, 0, 255, &number, NULL)) {
+            g_set_error(error, options_error(), 0, "--exitcode is a number from 0 to 255, and not %s", value);
+            return FALSE;
+        }
+        options->exitcode = (int)number;
+    } else if (strcmp(option, "--library") == 0)
         options->library = g_strdup(value);
+    else if (strcmp(option, "--suppressions") == 0)
+        options->suppressions = g_strdup(value);
     else
         options->help = true;
     return TRUE;
@@ -180,6 +197,10 @@ static GOptionContext *make_context(struct options *options) {
          "any option of the library, as in CTXSHIM_OPTIONS", "KEY=VALUE"},
         {"library", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, CALLBACK(take_own),
          "the library, if not the one beside this command", "PATH"},
+        {"exitcode", 0, G_OPTION_FLAG_NONE, G_OPTION_ARG_CALLBACK, CALLBACK(take_own),
+         "with --leaks: the exit status in place of 0 when there are leaks (23)", "N"},
+        {"suppressions", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, CALLBACK(take_own),
+         "with --leaks: do not report what this file lists", "FILE"},
         {"help", 'h', G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, CALLBACK(take_own), "print this", NULL},
         G_OPTION_ENTRY_NULL};
     GOptionEntry *entries = g_new0(GOptionEntry, G_N_ELEMENTS(rows) + 1);
@@ -203,6 +224,7 @@ static GOptionContext *make_context(struct options *options) {
 static bool value_follows(const char *argument) {
     const struct row *row = row_of_option(argument);
     return strcmp(argument, "--option") == 0 || strcmp(argument, "--library") == 0 ||
+           strcmp(argument, "--exitcode") == 0 || strcmp(argument, "--suppressions") == 0 ||
            (row && (row->type == ROW_CHOICE || row->type == ROW_NUMBER || row->type == ROW_TEXT));
 }
 

@@ -10,6 +10,11 @@ struct options {
     const char *library; /* --library, or NULL */
     char *trace;         /* the file of --trace, absolute; or NULL */
     bool help;
+    bool leaks;              /* --leaks: stay, and report */
+    const char *record_path; /* --record-path, --log-path, --suppressions; or NULL */
+    const char *log_path;
+    const char *suppressions;
+    int exitcode;       /* in place of 0 when leaks were found */
     GString *additions; /* what goes to the end of CTXSHIM_OPTIONS: "key=value:key=value" */
 };
 

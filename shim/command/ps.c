@@ -87,20 +87,20 @@ static void print_table(const GArray *sights, uint64_t now) {
 static void json_string(GString *json, const char *text) {
     char *valid = g_utf8_make_valid(text, -1);
     g_string_append_c(json, '"');
-    for (const char *at = valid; *at != '\0'; at++) {
+    for (const char *at = valid; *at != '\0'; at = g_utf8_next_char(at)) {
+        gunichar character = g_utf8_get_char(at);
         if (*at == '"' || *at == '\\')
             g_string_append_printf(json, "\\%c", *at);
-        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            g_string_append_printf(json, "\\u%04x", (unsigned char)*at);
+        else if (character < 0x10000 && !g_unichar_isprint(character))
+            g_string_append_printf(json, "\\u%04x", character);
         else
-            g_string_append_c(json, *at);
+            g_string_append_unichar(json, character);
     }
     g_string_append_c(json, '"');
     g_free(valid);
 }
 
 static void json_thread(GString *json, const struct sight *sight, uint64_t now) {
-    char number[G_ASCII_DTOSTR_BUF_SIZE];
     g_string_append_printf(json, "{\"tid\":%d,\"name\":", sight->tid);
     json_string(json, sight->name);
     g_string_append(json, ",\"context\":");
@@ -115,9 +115,11 @@ static void json_thread(GString *json, const struct sight *sight, uint64_t now) 
         g_string_append_printf(json, ",\"carrier\":\"%s\",\"fd\":%d", sight->carrier, sight->fd);
     if (sight->from != 0)
         g_string_append_printf(json, ",\"from\":%d", sight->from);
-    if (age_of(sight, now) >= 0)
+    if (age_of(sight, now) >= 0) {
+        char number[G_ASCII_DTOSTR_BUF_SIZE];
         g_string_append_printf(json, ",\"seconds\":%s",
                                g_ascii_formatd(number, sizeof number, "%.3f", age_of(sight, now)));
+    }
     g_string_append_c(json, '}');
 }
 

@@ -6,6 +6,7 @@
 #include "loadable.h"
 #include "lookup.h"
 #include "options.h"
+#include "supervise.h"
 #include "trace_file.h"
 
 #include <errno.h>
@@ -116,8 +117,7 @@ static int complain_not_found(const char *program, int problem) {
     return EXIT_NOT_STARTED;
 }
 
-/* Only returns if it could not. */
-static int execute(const char *path, char **argv) {
+int execute(const char *path, char **argv) {
     execv(path, argv);
     int problem = errno;
     if (problem == ENOENT) {
@@ -129,7 +129,7 @@ static int execute(const char *path, char **argv) {
     return EXIT_NOT_STARTED;
 }
 
-static int run(const struct options *options, char **argv) {
+static int run(struct options *options, char **argv) {
     struct elf_kind kind;
     char *library = choose_library(options->library, &kind);
     if (!library)
@@ -147,12 +147,14 @@ static int run(const struct options *options, char **argv) {
         command_complain("--trace", "%s", error->message);
         return EXIT_REFUSED;
     }
+    if (options->leaks && !supervise_begin(options))
+        return EXIT_NOT_STARTED;
     if (!set_environment(path, library, options->additions->str)) {
         command_complain(argv[0], "the environment cannot be changed (%s); free some memory",
                          g_strerror(errno));
         return EXIT_NOT_STARTED;
     }
-    return execute(path, argv);
+    return options->leaks ? supervise(options, path, argv) : execute(path, argv);
 }
 
 static int print_help(void) {
@@ -161,7 +163,7 @@ static int print_help(void) {
 }
 
 int command_run(int argc, char **argv) {
-    struct options options = {.additions = g_string_new(NULL)};
+    struct options options = {.additions = g_string_new(NULL), .exitcode = EXIT_LEAKS};
     GError *error = NULL;
     int end = options_end(argc, argv);
     if (!options_parse(end, argv, &options, &error)) {

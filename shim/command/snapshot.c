@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { PAGE = 4096 };
+/* No library's part is larger: a core file that says so is broken, or forged. */
+enum { PAGE = 4096, PAGES_AT_MOST = 4096 };
 
 /* --- the mark ------------------------------------------------------------------------------------------ */
 
@@ -24,7 +25,8 @@ static bool mapping_search(const struct target *target, const struct mapping *ma
                            struct census *census) {
     static const char mark[16] = CENSUS_MARK;
     char page[PAGE];
-    for (uint64_t at = mapping->start; at < mapping->end; at += PAGE) {
+    uint64_t at = mapping->start;
+    for (unsigned pages = 0; pages < PAGES_AT_MOST && at < mapping->end; pages++, at += PAGE) {
         if (!target_read(target, at, page, PAGE))
             continue;
         const char *found = memmem(page, PAGE, mark, sizeof mark);

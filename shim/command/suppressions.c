@@ -68,10 +68,11 @@ struct suppressions *suppressions_read(const char *path, GError **error) {
     suppressions->all = g_array_new(FALSE, FALSE, sizeof(struct suppression));
     g_array_set_clear_func(suppressions->all, suppression_clear);
     char **lines = g_strsplit(text != NULL ? text : "", "\n", -1);
-    for (int i = 0; suppressions != NULL && lines[i] != NULL; i++) {
-        if (line_take(suppressions, lines[i]))
-            continue;
-        g_set_error(error, target_error(), 0, "line %d of %s is no suppression; write leak:PATTERN", i + 1,
+    int good = 0;
+    while (lines[good] != NULL && line_take(suppressions, lines[good]))
+        good++;
+    if (lines[good] != NULL) {
+        g_set_error(error, target_error(), 0, "line %d of %s is no suppression; write leak:PATTERN", good + 1,
                     path);
         suppressions_free(suppressions);
         suppressions = NULL;

@@ -4,8 +4,8 @@
 HAZARDS := $(BUILD)/tests/hazards
 HAZARD_CASES := $(wildcard tests/hazards/host_*.c)
 HAZARD_HEADERS := tests/hazards/storm.h tests/behaviour/case.h shim/ctxshim.h ctxstore/kernel.h
-HAZARD_LIBRARIES := $(addprefix $(HAZARDS)/lib, early.so allocator.so tls.so plugin.so other.so)
-HAZARD_PROGRAMS := $(addprefix $(HAZARDS)/, cases fortified throws ifunc old deny asan tsan)
+HAZARD_LIBRARIES := $(addprefix $(HAZARDS)/lib, early.so allocator.so tls.so plugin.so other.so fault.so)
+HAZARD_PROGRAMS := $(addprefix $(HAZARDS)/, cases fortified throws ifunc old deny asan tsan faults faults_linked)
 TEST_BINARIES += $(BUILD)/tests/test_hazards
 TEST_PREREQS += $(BUILD)/libctxshim.so $(HAZARD_PROGRAMS) $(HAZARD_LIBRARIES)
 
@@ -31,10 +31,15 @@ $(HAZARDS)/asan: HAZARD_WAY := -fsanitize=address -O1
 $(HAZARDS)/tsan: HAZARD_WAY := -fsanitize=thread -O1
 $(HAZARDS)/ifunc: HAZARD_WAY := -Wl,-z,now -Wno-pedantic
 $(HAZARDS)/asan $(HAZARDS)/tsan: tests/hazards/sanitized.c
-$(addprefix $(HAZARDS)/, fortified ifunc old deny): $(HAZARDS)/%: tests/hazards/%.c
-$(addprefix $(HAZARDS)/, fortified ifunc old deny asan tsan):
+$(addprefix $(HAZARDS)/, fortified ifunc old deny faults): $(HAZARDS)/%: tests/hazards/%.c
+$(addprefix $(HAZARDS)/, fortified ifunc old deny faults asan tsan):
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(HAZARD_WAY) -o $@ $(filter %.c,$^) -pthread
+
+# With the shim's own objects in it, in front of what is preloaded, it can count what is left.
+$(HAZARDS)/faults_linked: tests/hazards/faults.c $(SHIM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DLINKED -rdynamic -o $@ $^ -pthread
 
 $(HAZARDS)/throws: tests/hazards/throws.cc
 	@mkdir -p $(@D)

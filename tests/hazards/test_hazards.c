@@ -158,6 +158,32 @@ Test(H27, ways_of_starting) {
                 "chosen: 2");
 }
 
+/* --- faults ----------------------------------------------------------------------------------------- */
+
+TestSuite(faults, .timeout = 3600);
+
+/* Each call that comes back fails now and then, behind the shim: the program meets the same faults with it and
+ * without it, and ends with the same results. Lines of its log are not compared: they have their context. */
+Test(faults, calls_that_fail_interrupted_short_or_without_room) {
+    expect_same(SCRIPT_HEAD "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
+                            "  FAULTS=$seed LD_PRELOAD=${SHIM:+$SHIM:}$H/libfault.so CTXSHIM_OPTIONS=annotate=stderr "
+                            "$H/faults 2>log | md5sum\n"
+                            "  echo $seed: ${PIPESTATUS[0]}, $(sed 's/^\\[[^]]*\\] //' log | md5sum)\n"
+                            "done; echo all\n",
+                "all");
+}
+
+Test(faults, no_context_is_left_by_calls_that_failed) {
+    struct outcome outcome =
+        pair_run(SCRIPT_HEAD "for seed in $(seq ${HAZARDS_THOROUGH:+1000} | grep . || seq 12); do\n"
+                             "  FAULTS=$seed LD_PRELOAD=$H/libfault.so $H/faults_linked 2>&1 >/dev/null | "
+                             "grep -v ^step | sed \"s/^/$seed: /; s/faults = [1-9][0-9]*/some faults/\"\n"
+                             "done | grep -v 'live contexts = 0, some faults' || echo none is left\n",
+                 NULL);
+    cr_expect_str_eq(outcome.out, "none is left\n");
+    pair_free(&outcome);
+}
+
 /* --- real work ------------------------------------------------------------------------------------ */
 
 /* Without -g, which keeps the directory's name. */

@@ -1,0 +1,221 @@
+/* Planted leaks: each is found, named by its kind, and located at its line; its clean twin is silent. And what
+ * holds of records and of the supervisor. Run from the root of the tree. */
+#include <criterion/criterion.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PLANTED BUILD "/tests/leaks/planted"
+#define COMMAND BUILD "/ctxshim"
+#define SOURCE "tests/leaks/planted.c"
+
+static struct {
+    char *out, *err;
+    int status; /* as a shell has it */
+} seen;
+
+static void run(char *const *arguments, char **environment) {
+    int status;
+    GError *error = NULL;
+    cr_assert(g_spawn_sync(NULL, (char **)arguments, environment, G_SPAWN_SEARCH_PATH, NULL, NULL, &seen.out,
+                           &seen.err, &status, &error),
+              "%s", error != NULL ? error->message : "");
+    seen.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+#define RUN(...) run((char *const[]){__VA_ARGS__, NULL}, NULL)
+
+/* --- planted leaks ---------------------------------------------------------------------------------- */
+
+static void planted(const char *name, const char *mode) {
+    RUN("timeout", "60", COMMAND, "run", "--leaks", "--stacks=1", "--leaks-after=0", "--", PLANTED,
+        (char *)name, (char *)mode);
+}
+
+/* The line of the source that says so. */
+static int line_of(const char *name) {
+    char *source, *mark = g_strdup_printf("/* HERE %s */", name);
+    cr_assert(g_file_get_contents(SOURCE, &source, NULL, NULL));
+    const char *found = strstr(source, mark);
+    cr_assert(found != NULL, "no line says %s", mark);
+    int line = 1;
+    for (const char *at = source; at < found; at++)
+        line += *at == '\n';
+    g_free(source);
+    g_free(mark);
+    return line;
+}
+
+/* Is there a leak of this kind whose stack has this place? */
+static gboolean reports(const char *text, const char *kind, const char *place) {
+    char **leaks = g_strsplit(text, "\n\n", -1), *begin = g_strconcat(kind, " of '", NULL);
+    gboolean found = FALSE;
+    for (char **leak = leaks; *leak != NULL; leak++)
+        found |= g_str_has_prefix(*leak, begin) && strstr(*leak, place) != NULL;
+    g_free(begin);
+    g_strfreev(leaks);
+    return found;
+}
+
+static void expect_leak(const char *name, const char *kind) {
+    char *place = g_strdup_printf("planted.c:%d\n", line_of(name));
+    planted(name, "leak");
+    cr_expect(seen.status == 23, "%s: status %d\n%s", name, seen.status, seen.err);
+    cr_expect(reports(seen.err, kind, place), "%s: no %s at %s in:\n%s", name, kind, place, seen.err);
+    g_free(place);
+}
+
+static void expect_clean(const char *name) {
+    planted(name, "clean");
+    cr_expect(seen.status == 0, "%s: status %d\n%s", name, seen.status, seen.err);
+    cr_expect_str_empty(seen.err);
+}
+
+#define LEAK(name, kind, api)                                                                                \
+    Test(leaks, name) {                                                                                      \
+        expect_leak(#name, kind);                                                                            \
+    }                                                                                                        \
+    Test(clean, name) {                                                                                      \
+        expect_clean(#name);                                                                                 \
+    }
+#include "cases.def"
+#undef LEAK
+
+/* --- without the command ------------------------------------------------------------------------------ */
+
+static char **preloaded(const char *options) {
+    char *library = g_canonicalize_filename(BUILD "/libctxshim.so", NULL);
+    return g_environ_setenv(g_environ_setenv(g_get_environ(), "LD_PRELOAD", library, TRUE), "CTXSHIM_OPTIONS",
+                            options, TRUE);
+}
+
+Test(preload, prints_itself_and_alters_no_status) {
+    run((char *const[]){PLANTED, "push_at_end", "leak", NULL}, preloaded("leaks=1"));
+    cr_expect(seen.status == 0);
+    cr_expect(strstr(seen.err, "ERROR: ctxshim: detected context leaks") != NULL, "%s", seen.err);
+    cr_expect(strstr(seen.err, "\nunpopped scope of 'Forgotten', 1 time") != NULL, "%s", seen.err);
+    cr_expect(strstr(seen.err, "tests/leaks/planted+0x") != NULL, "%s", seen.err);
+    cr_expect(strstr(seen.err, "\nSUMMARY: ctxshim: 1 context leak at 1 place") != NULL, "%s", seen.err);
+}
+
+Test(preload, is_silent_without_leaks) {
+    run((char *const[]){PLANTED, "push_at_end", "clean", NULL}, preloaded("leaks=1"));
+    cr_expect(seen.status == 0);
+    cr_expect_str_empty(seen.err);
+}
+
+Test(preload, writes_to_log_path) {
+    char *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL);
+    char *options = g_strdup_printf("leaks=1:log_path=%s/log", directory);
+    run((char *const[]){PLANTED, "push_at_end", "leak", NULL}, preloaded(options));
+    cr_expect_str_empty(seen.err);
+    GDir *entries = g_dir_open(directory, 0, NULL);
+    char *path = g_build_filename(directory, g_dir_read_name(entries), NULL), *text = NULL;
+    cr_assert(g_file_get_contents(path, &text, NULL, NULL));
+    cr_expect(strstr(text, "unpopped scope") != NULL, "%s", text);
+    g_unlink(path);
+    g_rmdir(directory);
+    g_dir_close(entries);
+}
+
+/* --- the supervisor ----------------------------------------------------------------------------------- */
+
+Test(supervisor, keeps_a_status_that_is_not_zero) {
+    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "exit 7");
+    cr_expect(seen.status == 7);
+}
+
+Test(supervisor, dies_of_the_signal) {
+    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "kill -TERM $$");
+    cr_expect(seen.status == 128 + SIGTERM, "%d", seen.status);
+}
+
+Test(supervisor, passes_signals_on) {
+    RUN("sh", "-c",
+        COMMAND " run --leaks -- sh -c 'trap \"echo got; exit 5\" USR1; echo ready; while :; do sleep 0.01; "
+                "done' & sleep 0.5; kill -USR1 $!; wait $!");
+    cr_expect(seen.status == 5, "%d", seen.status);
+    cr_expect_str_eq(seen.out, "ready\ngot\n");
+}
+
+Test(supervisor, takes_another_status) {
+    RUN(COMMAND, "run", "--leaks", "--exitcode=42", "--", PLANTED, "push_at_end", "leak");
+    cr_expect(seen.status == 42);
+}
+
+Test(supervisor, suppresses_what_a_file_lists) {
+    int fd = g_file_open_tmp("ctxshim-test-XXXXXX", &(char *){NULL}, NULL);
+    char *path = g_strdup_printf("/proc/%d/fd/%d", getpid(), fd);
+    cr_assert(write(fd, "leak:Forgotten\n", 15) == 15);
+    char *option = g_strconcat("--suppressions=", path, NULL);
+    RUN(COMMAND, "run", "--leaks", option, "--", PLANTED, "push_at_end", "leak");
+    cr_expect(seen.status == 0, "%d: %s", seen.status, seen.err);
+}
+
+Test(supervisor, records_survive_exec) {
+    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "exec " PLANTED " push_at_end leak");
+    cr_expect(seen.status == 23, "%d: %s", seen.status, seen.err);
+}
+
+/* --- records ------------------------------------------------------------------------------------------ */
+
+/* A record of a program with a leak; the path is to be freed, the directory emptied. */
+static char *record_make(char **directory) {
+    *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL);
+    char *options = g_strdup_printf("leaks=1:stacks=1:record_path=%s/record", *directory);
+    run((char *const[]){PLANTED, "pop_out_of_order", "leak", NULL}, preloaded(options));
+    GDir *entries = g_dir_open(*directory, 0, NULL);
+    char *path = g_build_filename(*directory, g_dir_read_name(entries), NULL);
+    g_dir_close(entries);
+    return path;
+}
+
+static void record_drop(char *path, char *directory) {
+    g_unlink(path);
+    g_rmdir(directory);
+}
+
+Test(record, outlives_a_killed_process) {
+    char *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL);
+    char *options = g_strdup_printf("leaks=1:record_path=%s/record", directory);
+    run((char *const[]){"timeout", "-s", "KILL", "2", PLANTED, "killed", "leak", NULL}, preloaded(options));
+    GDir *entries = g_dir_open(directory, 0, NULL);
+    const char *entry;
+    gboolean found = FALSE;
+    while ((entry = g_dir_read_name(entries)) != NULL) {
+        char *path = g_build_filename(directory, entry, NULL);
+        RUN(COMMAND, "leaks", path);
+        found |= strstr(seen.out, "unpopped scope of 'Killed'") != NULL &&
+                 strstr(seen.out, "crashed or was killed") != NULL;
+        g_unlink(path);
+    }
+    cr_expect(found, "%s", seen.out);
+    g_dir_close(entries);
+    g_rmdir(directory);
+}
+
+static void expect_no_crash(const char *bytes, gsize size, const char *path) {
+    cr_assert(g_file_set_contents(path, bytes, (gssize)size, NULL));
+    RUN(COMMAND, "leaks", (char *)path);
+    cr_expect(seen.status == 0 || seen.status == 2 || seen.status == 23, "status %d", seen.status);
+}
+
+Test(record, hostile_ones_crash_nobody) {
+    char *directory, *path = record_make(&directory), *bytes;
+    gsize size;
+    GRand *random = g_rand_new_with_seed(1);
+    cr_assert(g_file_get_contents(path, &bytes, &size, NULL));
+    gsize used = 2048; /* what is written lies there */
+    for (gsize cut = 0; cut < used; cut += 101)
+        expect_no_crash(bytes, cut, path);
+    for (int round = 0; round < 150; round++) {
+        char *spoilt = g_memdup2(bytes, size);
+        for (int byte = 0; byte < 1 + round % 8; byte++)
+            spoilt[g_rand_int_range(random, 16, (gint32)used)] = (char)g_rand_int_range(random, 0, 256);
+        expect_no_crash(spoilt, MIN(size, 65536), path);
+        g_free(spoilt);
+    }
+    record_drop(path, directory);
+}
