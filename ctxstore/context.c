@@ -252,6 +252,8 @@ bool context_is(const struct context *context, uint64_t serial) {
     return atomic_load_explicit(&context->serial, memory_order_acquire) == serial;
 }
 
+void (*context_ended)(const struct context *root);
+
 static struct context *root_of(const struct context *context) {
     while (context != NULL && context->kind != CONTEXT_ROOT)
         context = context->parent;
@@ -263,9 +265,11 @@ uint32_t (*context_clock)(void);
 /* What ends after its answer was over with that. */
 void context_end(struct context *context) {
     struct context *root = root_of(context);
-    if (root == NULL || context_mark(root, CONTEXT_OVER) || context_clock == NULL)
+    if (root == NULL || context_mark(root, CONTEXT_OVER))
         return;
-    if (__atomic_load_n(&root->stack, __ATOMIC_RELAXED) == 0)
+    if (context_ended != NULL)
+        context_ended(root);
+    if (context_clock != NULL && __atomic_load_n(&root->stack, __ATOMIC_RELAXED) == 0)
         __atomic_store_n(&root->stack, context_clock(), __ATOMIC_RELAXED);
 }
 

@@ -246,6 +246,8 @@ static inline bool context_closed(const struct context *context) {
  * for ever (a timer that repeats, a registration, a pooled connection) asks whether it is over, and lets go.
  */
 void context_end(struct context *context);
+/* Told of each root that is over, once. Set once at start-up; may be NULL. */
+extern void (*context_ended)(const struct context *root);
 /* It has had an answer, or more of one: who holds it from now on, holds what may be over. */
 void context_answered(struct context *context);
 /* The time, in units of the shim's own and never 0, kept in roots by these two. NULL: nobody wants to know.

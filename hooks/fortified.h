@@ -38,6 +38,8 @@ int __wprintf_chk(int flag, const wchar_t *format, ...);
 int __fwprintf_chk(FILE *stream, int flag, const wchar_t *format, ...);
 int __vwprintf_chk(int flag, const wchar_t *format, va_list arguments);
 int __vfwprintf_chk(FILE *stream, int flag, const wchar_t *format, va_list arguments);
+void __syslog_chk(int priority, int flag, const char *format, ...);
+void __vsyslog_chk(int priority, int flag, const char *format, va_list arguments);
 /* putc as old headers have it; and what putc_unlocked calls when a stream's buffer is full. */
 int _IO_putc(int c, FILE *stream);
 int __overflow(FILE *stream, int c);

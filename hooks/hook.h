@@ -54,6 +54,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
+#include <syslog.h>
 #include <threads.h>
 #include <ucontext.h>
 #include <unistd.h>

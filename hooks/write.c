@@ -101,11 +101,27 @@ static ssize_t annotated_message(int fd, const struct msghdr *message, int flags
     return annotate_write(&call, copy.msg_iov, (int)copy.msg_iovlen);
 }
 
+/* A message to journald has one field more, which its sender is not told of. */
+static ssize_t send_message(int fd, const struct msghdr *message, int flags) {
+    struct journal_message journal;
+    if (annotate_wants(fd))
+        return annotated_message(fd, message, flags);
+    if (__builtin_expect(!annotate_journal, 1) || !annotate_journal_message(message, &journal))
+        return REAL(sendmsg)(fd, message, flags);
+    int error = errno;
+    ssize_t result = REAL(sendmsg)(fd, &journal.message, flags);
+    if (result >= 0)
+        return result - (ssize_t)journal.added;
+    if (errno != EMSGSIZE && errno != ENOBUFS)
+        return result;
+    errno = error;
+    return REAL(sendmsg)(fd, message, flags);
+}
+
 HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
     struct passage passage = rules_send_begin(fd, (struct outgoing){.message = message}, flags, HERE);
     rules_rights_begin(&passage, message);
-    ssize_t result =
-        annotate_wants(fd) ? annotated_message(fd, message, flags) : REAL(sendmsg)(fd, message, flags);
+    ssize_t result = send_message(fd, message, flags);
     size_t asked = result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0;
     rules_message_sent(&passage, result, asked,
                        result > 0 ? vector_first(message->msg_iov, message->msg_iovlen, result) : NULL,

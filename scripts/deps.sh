@@ -44,13 +44,14 @@ stress-ng stress-ng
 java default-jdk-headless
 javac default-jdk-headless
 gcore gdb
+chromium chromium
 man man-db
 col bsdextrautils
 fakeroot fakeroot
 dpkg-shlibdeps dpkg-dev
 '
 # Packages that are no program.
-libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libdw-dev libcriterion-dev libevent-dev libsystemd-dev libuv1-dev libev-dev'
+libraries='libjemalloc2 libmimalloc2.0 libtcmalloc-minimal4 libpython3.11-testsuite libc6-dev libglib2.0-dev libelf-dev libdw-dev systemtap-sdt-dev libcriterion-dev libevent-dev libsystemd-dev libuv1-dev libev-dev'
 
 transparency_programs='
 java default-jdk-headless

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool annotate_on;
+bool annotate_on, annotate_syslog, annotate_journal;
 
 /* Does the option name stdout, stderr; and any patterns? */
 static bool named[STDERR_FILENO + 1];
@@ -38,24 +38,33 @@ static bool word_is(const char *word, size_t size, const char *what) {
     return size == strlen(what) && memcmp(word, what, size) == 0;
 }
 
+/* Logs that are no descriptor of the program's (annotate_system.c). */
+static bool is_system(const char *word, size_t size) {
+    return word_is(word, size, "syslog") || word_is(word, size, "journal");
+}
+
 static bool word_read(const char *word, size_t size, const void *data) {
     (void)data;
+    annotate_syslog |= word_is(word, size, "syslog");
+    annotate_journal |= word_is(word, size, "journal");
     if (word_is(word, size, "stdout"))
         named[STDOUT_FILENO] = true;
     else if (word_is(word, size, "stderr"))
         named[STDERR_FILENO] = true;
-    else
+    else if (!is_system(word, size))
         patterns = true;
     return false;
 }
 
 static bool word_matches(const char *word, size_t size, const void *path) {
-    return !word_is(word, size, "stdout") && !word_is(word, size, "stderr") && glob_matches(word, size, path);
+    return !word_is(word, size, "stdout") && !word_is(word, size, "stderr") && !is_system(word, size) &&
+           glob_matches(word, size, path);
 }
 
 void annotate_start(void) {
     words_any(word_read, NULL);
-    annotate_on = patterns || named[STDOUT_FILENO] || named[STDERR_FILENO];
+    annotate_on =
+        patterns || named[STDOUT_FILENO] || named[STDERR_FILENO] || annotate_syslog || annotate_journal;
 }
 
 /* --- which descriptors ------------------------------------------------------------------------------- */
@@ -299,10 +308,24 @@ bool annotate_begin(struct log_call *log, int fd) {
     return log->file != NULL;
 }
 
+void annotate_prefix(struct prefix *prefix) {
+    prefix->size = prefix->mapped = 0;
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    if (thread->flow.current != NULL)
+        prefix_make(prefix, thread->flow.current);
+    thread_leave();
+}
+
+void annotate_prefix_end(struct prefix *prefix) {
+    if (prefix->mapped != 0)
+        kernel_unmap(prefix->text - PREFIX_TORN, prefix->mapped);
+    prefix->mapped = 0;
+}
+
 void annotate_end(struct log_call *log) {
-    if (log->prefix.mapped != 0)
-        kernel_unmap(log->prefix.text - PREFIX_TORN, log->prefix.mapped);
-    log->prefix.mapped = 0;
+    annotate_prefix_end(&log->prefix);
 }
 
 bool annotate_holds(const struct log_call *log) {

@@ -36,6 +36,8 @@
 
 /* Is there any log at all? Written at start-up, constant afterwards. */
 extern bool annotate_on;
+/* Does the option name these? */
+extern bool annotate_syslog, annotate_journal;
 void annotate_start(void);
 
 /* --- which descriptors (annotate.c) ----------------------------------------------------------------- */
@@ -93,6 +95,38 @@ struct prefix {
     size_t size, mapped;
     char small[PREFIX_SMALL];
 };
+
+/* The prefix of what is current now; size 0: none. */
+void annotate_prefix(struct prefix *prefix);
+void annotate_prefix_end(struct prefix *prefix);
+
+/* --- lines that are JSON (annotate_json.c) ----------------------------------------------------------- */
+
+enum { JSON_MEMBER = 1200 };
+/* What the lines are that begin in a text. Objects: each goes on with a member's name. */
+enum json_lines { JSON_NONE, JSON_OBJECTS, JSON_MIXED };
+enum json_lines annotate_json_lines(const char *text, size_t size, bool midline);
+/* The member for what is current now, with a comma behind: returns its size, 0: none. */
+size_t annotate_json_member(char member[JSON_MEMBER]);
+
+/* --- logs that are no descriptor (annotate_system.c) ------------------------------------------------- */
+
+enum { SYSLOG_FORMAT = 2048, JOURNAL_BUFFERS = 128, JOURNAL_FIELD = 1024 };
+
+/* What to give syslog in place of this format: `room` of SYSLOG_FORMAT bytes with the prefix in front, or the
+ * format itself. `fortified`: libc looks whether it may have a %n. */
+const char *annotate_syslog_format(const char *format, bool fortified, char *room);
+
+/* A message to journald with one field more. Memory of its own alone: the thread may be cancelled meanwhile.
+ */
+struct journal_message {
+    struct msghdr message;
+    struct iovec buffers[JOURNAL_BUFFERS];
+    char field[JOURNAL_FIELD];
+    size_t added; /* bytes */
+};
+/* False: it is to go as it is. The program's pointers may be bad (H22). */
+bool annotate_journal_message(const struct msghdr *message, struct journal_message *to);
 
 /* One call on a log. */
 struct log_call {

@@ -11,6 +11,7 @@
 #include "annotate.h"
 
 #include "openfile.h"
+#include "options.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -78,7 +79,9 @@ struct spread {
     const char *first, *each;
     size_t first_size, each_size;
     bool midline; /* the text goes on with a line that has begun */
+    bool json;    /* a member, and no prefix: it goes behind a line's first byte */
     uint32_t hash, cut;
+    char member[JSON_MEMBER];
 };
 
 static uint32_t hash_of(const char *text, size_t size) {
@@ -91,7 +94,12 @@ static uint32_t hash_of(const char *text, size_t size) {
 static struct spread spread_begin(const struct log_call *log, bool midline) {
     const struct prefix *prefix = &log->prefix;
     uint64_t torn = atomic_load_explicit(&log->file->torn, memory_order_relaxed);
-    struct spread spread = {prefix->text, prefix->text, prefix->size, prefix->size, midline, 0, 0};
+    struct spread spread;
+    spread.first = spread.each = prefix->text;
+    spread.first_size = spread.each_size = prefix->size;
+    spread.midline = midline;
+    spread.json = false;
+    spread.hash = spread.cut = 0;
     if (__builtin_expect(torn == 0, 1))
         return spread;
     spread.hash = hash_of(prefix->text, prefix->size);
@@ -104,6 +112,20 @@ static struct spread spread_begin(const struct log_call *log, bool midline) {
         spread.first_size += PREFIX_TORN;
     }
     return spread;
+}
+
+/* With annotate_format=json: what is put where. False: nothing is to be put, for it would break a line. */
+static bool spread_json(struct spread *spread, const struct draft *draft) {
+    if (options.annotate_format != ANNOTATE_JSON)
+        return true;
+    enum json_lines lines = annotate_json_lines(draft->text, draft->size, spread->midline);
+    if (lines != JSON_OBJECTS)
+        return lines == JSON_NONE;
+    size_t size = spread->first == spread->each ? annotate_json_member(spread->member) : 0;
+    spread->first = spread->each = spread->member;
+    spread->first_size = spread->each_size = size;
+    spread->json = true;
+    return size > 0;
 }
 
 /* Copies the prefix of the line that begins at `start`, to end at `to`. Returns where it begins. */
@@ -126,9 +148,13 @@ static bool spread_text(const struct spread *spread, struct draft *draft, size_t
     for (; starts > 0; starts--) {
         const char *newline = memrchr(draft->text, '\n', (size_t)(end - draft->text) - 1);
         char *start = newline != NULL ? draft->text + (newline + 1 - draft->text) : draft->text;
-        to -= end - start;
-        memmove(to, start, (size_t)(end - start));
+        size_t ahead = spread->json; /* of its prefix */
+        char opening = *start;
+        to -= (size_t)(end - start) - ahead;
+        memmove(to, start + ahead, (size_t)(end - start) - ahead);
         to = put_prefix(spread, to, start == draft->text);
+        if (ahead > 0)
+            *--to = opening;
         end = start;
     }
     return true;
@@ -144,6 +170,14 @@ static size_t own_bytes(const struct spread *spread, const char *text, size_t ou
     *torn = 0;
     while (at < end) {
         size_t size = at == text ? spread->first_size : spread->each_size;
+        bool behind = spread->json && !*midline;
+        at += behind;
+        own += behind;
+        if (behind && (size_t)(end - at) < size) {
+            *midline = true;
+            *torn = 1; /* for pour_on alone: what is put behind a byte of the program's cannot go on later */
+            return own;
+        }
         if (!*midline && (size_t)(end - at) < size) {
             size_t cut = (size_t)(end - at) + (at == text ? spread->cut : 0);
             bool begun = at != text || spread->first_size <= spread->each_size;
@@ -230,7 +264,9 @@ __attribute__((noinline)) static void pour_on(struct poured *poured, const struc
         if (left > 0)
             poured->own = own_bytes(spread, draft->text, poured->done, &poured->midline, &poured->torn);
     } while (poured->result > 0 && left > 0 &&
-             (outlet->again == UNTIL_ALL || (outlet->again == UNTIL_OWN && poured->own == 0)));
+             (outlet->again == UNTIL_ALL || (outlet->again == UNTIL_OWN && poured->own == 0) ||
+              (spread->json && poured->torn != 0)));
+    poured->torn = spread->json ? 0 : poured->torn;
 }
 
 /* Returns how many of the program's bytes went out, LONG_MAX for all, or -1 with errno when none did for an
@@ -284,7 +320,8 @@ static bool write_annotated(struct log_call *log, const struct annotate_call *ca
     scan_bytes(&scan, draft->text, size);
     annotate_counted(log, scan.starts);
     struct spread spread = spread_begin(log, midline);
-    if (scan.data || scan.starts == 0 || !spread_text(&spread, draft, scan.starts))
+    if (scan.data || scan.starts == 0 || !spread_json(&spread, draft) ||
+        !spread_text(&spread, draft, scan.starts))
         return false;
     struct outlet outlet = {.pour = pour_call, .call = call, .again = UNTIL_OWN};
     *result = pour(log, &outlet, draft, &spread, scan.midline);
@@ -357,7 +394,9 @@ static bool lines_put(struct log_call *log, const struct outlet *outlet, struct 
                       const struct scan *scan, size_t *out) {
     struct spread spread = spread_begin(log, midline);
     size_t size = draft->size;
-    bool good = spread_text(&spread, draft, scan->starts);
+    bool put = spread_json(&spread, draft), good = put && spread_text(&spread, draft, scan->starts);
+    if (!put)
+        state_set(log, scan->midline, 0);
     if (good) {
         long own = pour(log, outlet, draft, &spread, scan->midline);
         *out = own == LONG_MAX ? size : own < 0 ? 0 : (size_t)own;

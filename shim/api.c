@@ -10,6 +10,7 @@
 #include "holders.h"
 #include "leaks.h"
 #include "thread.h"
+#include "trace.h"
 #include "unwind.h"
 
 #include <errno.h>
@@ -67,6 +68,8 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
     struct scope scope = flow_push(&thread->flow, operation, unwind_here(here), &error);
     if (block && scope.node != NULL)
         flow_block(&scope);
+    if (scope.node != NULL)
+        trace_push(thread, scope.node, operation);
     return opened(scope, &error);
 }
 
@@ -78,6 +81,8 @@ static inline __attribute__((always_inline)) ctxshim_scope push(const char *oper
     struct scope scope = flow_push_quick(&thread->flow, operation, here);
     if (block && scope.node != NULL)
         flow_block(&scope);
+    if (scope.node != NULL)
+        trace_push(thread, scope.node, operation);
     thread_leave();
     return scope.node != NULL ? public_scope(scope) : push_slow(operation, here, block);
 }
@@ -96,6 +101,7 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
         return 0;
     struct scope named = {scope->node, scope->serial, scope->flow};
     int error = flow_close(&thread->flow, &named);
+    trace_closed(thread, named.serial);
     leave();
     return failed(error);
 }
@@ -105,6 +111,8 @@ static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
+    if (closed)
+        trace_attach(thread);
     thread_leave();
     if (!closed)
         return pop_slow(scope);
@@ -119,6 +127,8 @@ static inline int pop(const ctxshim_scope *scope) {
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
+    if (closed)
+        trace_pop(thread, scope->serial);
     thread_leave();
     return closed ? 0 : pop_slow(scope);
 }
@@ -130,15 +140,18 @@ int ctxshim_pop(ctxshim_scope *scope) {
 ctxshim_scope ctxshim_root(const char *name) {
     struct thread *thread = name != NULL ? enter() : NULL;
     int error = 0;
-    if (thread != NULL) {
-        leaks_root(thread, HERE);
-        struct scope scope =
-            flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
-        activity_note(thread->flow.current);
-        return opened(scope, &error);
+    if (thread == NULL) {
+        (void)failed(name == NULL ? EINVAL : 0);
+        return (ctxshim_scope){0};
     }
-    (void)failed(name == NULL ? EINVAL : 0);
-    return (ctxshim_scope){0};
+    leaks_root(thread, HERE);
+    struct scope scope = flow_root(&thread->flow, frame_base_clean(thread), name, unwind_here(HERE), &error);
+    activity_note(thread->flow.current);
+    if (scope.node != NULL) {
+        trace_root(thread, scope.node);
+        trace_attach(thread);
+    }
+    return opened(scope, &error);
 }
 
 int ctxshim_rename(const char *name) {
@@ -148,6 +161,7 @@ int ctxshim_rename(const char *name) {
     if (thread == NULL)
         return 0;
     int error = context_rename(thread->flow.current, name);
+    trace_rename(thread, thread->flow.current);
     leave();
     return failed(error);
 }
@@ -278,6 +292,7 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
     if (thread == NULL)
         return (ctxshim_scope){0};
     struct scope scope = flow_attach(&thread->flow, inner(context), unwind_here(here), error);
+    trace_attach(thread);
     leave();
     return public_scope(scope);
 }
@@ -289,6 +304,8 @@ static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_contex
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);
+    if (scope.node != NULL)
+        trace_attach(thread);
     thread_leave();
     return scope.node != NULL ? public_scope(scope) : attach_slow(context, here, error);
 }

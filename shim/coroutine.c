@@ -7,6 +7,7 @@
 #include "frame.h"
 #include "parked.h"
 #include "stacks.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -222,6 +223,7 @@ static void change(struct thread *thread, enum destination destination, struct c
     leave(thread, left_at);
     enter(thread, destination, coroutine);
     flow_switched(before, &thread->flow);
+    trace_attach(thread);
     context_release(before);
 }
 

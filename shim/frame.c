@@ -7,6 +7,7 @@
 
 #include "openfile.h"
 #include "rules.h"
+#include "trace.h"
 
 #include <string.h>
 
@@ -134,8 +135,9 @@ void frame_logs(void) {
     thread_leave();
 }
 
-void frame_hands_on(struct thread *thread) {
+void frame_hands_on(struct thread *thread, const struct open_file *file) {
     struct frame *frame = frame_top(thread);
+    trace_capture(thread, file);
     if (frame == NULL)
         return;
     frame->handed_on = true;
@@ -196,6 +198,7 @@ void frame_end(struct thread *thread) {
     frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
+    trace_leave(thread);
 }
 
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
@@ -209,6 +212,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
     frame->provenance.by = cell_origin(&file->cell).tid;
+    trace_from(thread, &frame->provenance);
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -221,6 +225,7 @@ static void frame_next(struct thread *thread) {
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
+    trace_leave(thread);
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
@@ -312,6 +317,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     activity_note(thread->flow.current);
     activity_note(context);
     flow_become(&thread->flow, context, true);
+    trace_adopt(thread, context, evidence);
     frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
     frame->adopted = context;
     frame->adopted_serial = serial;

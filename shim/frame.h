@@ -63,8 +63,9 @@ bool frame_logs_after(const struct frame *frame);
 void frame_logs(void);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
-/* The callback leaves its work with a carrier: it need not lie in a queue of the program's. */
-void frame_hands_on(struct thread *thread);
+/* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
+ * program's. */
+void frame_hands_on(struct thread *thread, const struct open_file *file);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

@@ -18,6 +18,7 @@ struct options {
 #undef TEXT
 #undef LIST
 
+enum annotate_format { ANNOTATE_PREFIX, ANNOTATE_JSON };
 enum dispatch { DISPATCH_AUTO, DISPATCH_EXACT, DISPATCH_BATCH };
 
 /* Written by options_read alone, before the program's main; constant afterwards. */

@@ -6,6 +6,7 @@
 #include "leaks.h"
 #include "rules.h"
 #include "thread.h"
+#include "trace.h"
 #include "unwind.h"
 
 #include <sys/mman.h>
@@ -70,5 +71,6 @@ bool process_set_right(void) {
     unwind_forked(thread_forked());
     rules_forked();
     leaks_forked();
+    trace_forked();
     return true;
 }

@@ -7,6 +7,7 @@
  * deleted; a queue's, when it is asked to notify anew or nobody, or closed. */
 #include "../ctxstore/slab.h"
 #include "rules.h"
+#include "trace.h"
 
 struct armed {
     struct armed *next_call, *next_owner; /* in their rows */
@@ -122,6 +123,7 @@ uint64_t rules_callback_arm(enum callback_kind kind, uintptr_t owner, uintptr_t 
     if (thread == NULL)
         return 0;
     struct context *context = flow_capture(&thread->flow);
+    trace_capture(thread, NULL);
     uint64_t serial = context != NULL ? armed_add(kind, owner, function, value, context) : 0;
     thread_leave();
     return serial;
@@ -179,6 +181,7 @@ struct callback_arming rules_callback_timer_begin(uintptr_t timer, struct here h
     if (thread == NULL)
         return arming;
     arming.before = timer_swap(timer, flow_capture(&thread->flow), &arming.known);
+    trace_capture(thread, NULL);
     if (!arming.known)
         context_release(arming.before);
     thread_leave();

@@ -70,7 +70,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
-        frame_hands_on(thread);
+        frame_hands_on(thread, file);
     } else if (file != NULL && file_kind(file) == FILE_DATAGRAM) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     }
@@ -137,7 +137,7 @@ struct arming rules_timer_begin(int fd, struct here here) {
     arming.passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     arming.before = cell_copy(&file->cell, arming.passage.generation);
     cell_put(&file->cell, arming.passage.generation, flow_capture(&thread->flow));
-    frame_hands_on(thread);
+    frame_hands_on(thread, file);
     thread_leave();
     return arming;
 }

@@ -279,7 +279,7 @@ static struct outstanding sent_to(struct thread *thread, const struct passage *p
         file_mark(file, FILE_SENT, true);
     struct outstanding outstanding = peers_answer(&question, thread->flow.current, thread->flow.serial);
     if (!outstanding.any && file_has(file, FILE_SENT)) {
-        frame_hands_on(thread);
+        frame_hands_on(thread, file);
         peers_note(&question, false, flow_capture(&thread->flow));
     }
     was_published(file, address, &outstanding);

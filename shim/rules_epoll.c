@@ -27,7 +27,7 @@ void rules_epoll_created(int fd) {
 static struct context *registration_context(struct thread *thread, const struct open_file *file) {
     if (file_kind(file) != FILE_PLAIN && file_kind(file) != FILE_PIPE)
         return NULL;
-    frame_hands_on(thread);
+    frame_hands_on(thread, file);
     return flow_capture(&thread->flow);
 }
 
@@ -42,7 +42,7 @@ static void arm(struct thread *thread, struct registration *registration, uint32
     registration->generation = cell_generation(&file->cell);
     registration->before = cell_copy(&file->cell, registration->generation);
     cell_put(&file->cell, registration->generation, flow_capture(&thread->flow));
-    frame_hands_on(thread);
+    frame_hands_on(thread, file);
 }
 
 static void add(struct thread *thread, struct registration *registration, int fd,

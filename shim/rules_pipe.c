@@ -203,7 +203,7 @@ struct passage rules_pipe_write_open(struct open_file *file, size_t size, int fl
     }
     go_on(thread, &passage);
     uint64_t units = file_has(file, FILE_MESSAGES) && size != RULES_SOME_BYTES ? 1 : size;
-    frame_hands_on(thread);
+    frame_hands_on(thread, file);
     if (!file_is_shared(file))
         passage.ticket = reservation_make(thread, file->outbox, units, here);
     if (flags & MSG_OOB)

@@ -271,7 +271,7 @@ void rules_signal(const void *condition) {
         part->signalled = true;
     } else if (part->pending.queue == queue) {
         queue_confirm(&part->pending);
-        frame_hands_on(thread);
+        frame_hands_on(thread, NULL);
         part->pending = (struct queue_pending){0};
     }
     thread_leave();
@@ -284,7 +284,7 @@ static void puts_in(struct thread *thread, struct queue *queue, uint32_t life, s
     part->pending =
         queue_put(queue, life, here.site, part->signalled, flow_capture(&thread->flow), thread->flow.serial);
     if (part->pending.sure)
-        frame_hands_on(thread);
+        frame_hands_on(thread, NULL);
     if (part->signalled)
         part->pending = (struct queue_pending){0};
 }
@@ -411,7 +411,7 @@ struct queue_pending rules_post_begin(const void *semaphore, struct here here) {
     }
     post = queue_put(queue, queue_generation(queue), here.site, false, flow_capture(&thread->flow),
                      thread->flow.serial);
-    frame_hands_on(thread);
+    frame_hands_on(thread, NULL);
     thread_leave();
     return post;
 }

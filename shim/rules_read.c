@@ -11,6 +11,7 @@
 #include "../ctxstore/kernel.h"
 #include "leaks.h"
 #include "rules_own.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -178,6 +179,7 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         return;
     frame_wakes_up(thread);
     frame->provenance.by = delivery.origin.tid;
+    trace_from(thread, &frame->provenance);
 }
 
 /* Did this read say anything about the carrier? An answer, its end, or that it broke. */

@@ -4,6 +4,7 @@
  * on each connection; a datagram that was sent here is `dgram#N`, from 1 in each process. Ingress starts
  * clean: a root derives from the loop's base, never from the request that happened to be served before it. */
 #include "rules.h"
+#include "trace.h"
 
 static _Atomic uint64_t connections, datagrams;
 
@@ -13,6 +14,7 @@ static struct context *root(struct thread *thread, const char *word, _Atomic uin
     struct context *made = context_root(base, word, number, thread->flow.serial);
     if (made == NULL)
         context_release(base);
+    trace_root(thread, made);
     return made;
 }
 
@@ -30,6 +32,7 @@ struct context *root_request(struct thread *thread, struct open_file *file, uint
     struct context *request = context_root(connection, "req#", number, thread->flow.serial);
     if (request == NULL)
         context_release(connection);
+    trace_root(thread, request);
     return request;
 }
 

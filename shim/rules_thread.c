@@ -5,6 +5,7 @@
  * F13: a fork child keeps the context of the flow that forked; those of other flows are dropped without
  * destroy. Memory does the keeping; numbers start anew. */
 #include "rules.h"
+#include "trace.h"
 
 struct context *rules_thread_capture(struct here here) {
     frame_settle(here);
@@ -12,7 +13,7 @@ struct context *rules_thread_capture(struct here here) {
     if (thread == NULL)
         return NULL;
     struct context *context = flow_capture(&thread->flow);
-    frame_hands_on(thread);
+    frame_hands_on(thread, NULL);
     thread_leave();
     return context;
 }
@@ -46,8 +47,10 @@ void rules_thread_waits(struct thread *thread, struct here here) {
 void rules_thread_is_worker(struct thread *thread) {
     if (!thread->inherited || thread->depth > 0)
         return;
-    if (thread->flow.current == thread->start && context_is(thread->start, thread->start_serial))
+    if (thread->flow.current == thread->start && context_is(thread->start, thread->start_serial)) {
         flow_become(&thread->flow, NULL, true);
+        trace_leave(thread);
+    }
     thread->inherited = false;
 }
 

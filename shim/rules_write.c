@@ -13,6 +13,7 @@
  *     (forward.h). That is the strongest evidence there is but for a scope. */
 #include "reservation.h"
 #include "rules_own.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -209,7 +210,7 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
-        frame_hands_on(thread);
+        frame_hands_on(thread, file);
     thread_leave();
     return passage;
 }
@@ -225,6 +226,8 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
     bool answers = result > 0 && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
+    if (answers && !passage->foreign)
+        trace_answer(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     if (__builtin_expect(context_clock != NULL, 0) && result > 0 && file_kind(file) == FILE_CONNECTION &&

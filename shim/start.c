@@ -11,6 +11,7 @@
 #include "report.h"
 #include "say.h"
 #include "thread.h"
+#include "trace.h"
 #include "unwind.h"
 
 #include <sys/auxv.h>
@@ -40,6 +41,7 @@ void shim_start(char *const *environment, const char *library) {
     thread_begin_main();
     if (trusted && options.environment)
         environment_start(environment, library);
+    trace_start();
     if (options.leaks && !leaks_start())
         say((const char *[]){"ctxshim: leaks: no memory for what is found; nothing is looked for\n", NULL});
     if (options.help) {

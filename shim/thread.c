@@ -8,6 +8,7 @@
 #include "interruption.h"
 #include "openfile.h"
 #include "rules.h"
+#include "trace.h"
 
 #include <errno.h>
 #include <string.h>
@@ -154,6 +155,8 @@ void thread_inherit(struct thread *thread, struct context *start) {
     thread->start = start;
     thread->start_serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
     flow_become(&thread->flow, start, true);
+    if (start != NULL)
+        trace_adopt(thread, start, EVIDENCE_START);
 }
 
 void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
@@ -192,6 +195,7 @@ void thread_end(void) {
     graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
+    trace_thread_end(thread);
     thread_self = NULL;
     frame_limit = UINTPTR_MAX;
     thread_free(thread);

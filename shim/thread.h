@@ -98,6 +98,14 @@ struct reservation {
     uintptr_t address; /* of the hook's stack frame */
 };
 
+/* What a thread is called (comm.h). States: OWN: as the program says; SHOWN: as we say, `own` comes back
+ * after; PROGRAM: the program has said so since, and we leave it alone. */
+enum { COMM_ROOM = 16 };
+struct comm {
+    enum { COMM_OWN, COMM_SHOWN, COMM_PROGRAM } state;
+    char own[COMM_ROOM], shown[COMM_ROOM];
+};
+
 #define FRAME_OPEN_ENDED UINTPTR_MAX
 enum { FRAMES_DEEPEST = 8, LOOPS = 8, RESERVATIONS = 4, START_WAITS = 4 };
 
@@ -150,9 +158,11 @@ struct thread {
     unsigned reservations;
     bool managed; /* its end will be seen */
     enum turn turn;
-    struct coroutine *coroutine;       /* TURN_COROUTINE: which */
-    uintptr_t own_low, own_high;       /* the thread's own stack; 0: not known */
-    struct parked own;                 /* not TURN_OWN: the thread's own flow */
+    struct coroutine *coroutine; /* TURN_COROUTINE: which */
+    uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
+    struct parked own;           /* not TURN_OWN: the thread's own flow */
+    struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
+    struct comm comm;
     struct interruption *interruption; /* the innermost handler that has used the shim */
 };
 

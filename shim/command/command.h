@@ -22,6 +22,7 @@ int command_hooks(int argc, char **argv);
 int command_ps(int argc, char **argv);
 int command_leaks(int argc, char **argv);
 int command_holders(int argc, char **argv);
+int command_trace(int argc, char **argv);
 
 /* Prints the report of a record (a file or a pid). Returns 0, EXIT_LEAKS, or EXIT_REFUSED with `error` set.
  * `suppressions` may be NULL; `quiet`: nothing is printed when there is nothing to report. */

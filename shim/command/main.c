@@ -14,7 +14,7 @@ static const struct verb {
     int (*main)(int argc, char **argv);
 } verbs[] = {
     {"run", command_run},         {"ps", command_ps},       {"leaks", command_leaks},
-    {"holders", command_holders}, {"hooks", command_hooks},
+    {"holders", command_holders}, {"trace", command_trace}, {"hooks", command_hooks},
 };
 
 static const char help[] =
@@ -23,6 +23,7 @@ static const char help[] =
     "  ctxshim ps [OPTIONS] PID|CORE\n"
     "  ctxshim leaks [OPTIONS] FILE|PID\n"
     "  ctxshim holders [OPTIONS] PID|CORE [OPERATION]\n"
+    "  ctxshim trace [OPTIONS] FILE\n"
     "  ctxshim hooks [--names]\n"
     "  ctxshim --help | --version\n"
     "\n"
@@ -34,6 +35,7 @@ static const char help[] =
     "  ps      which context each thread of a process works in, seen from outside\n"
     "  leaks   report the context leaks that were recorded, with names and lines\n"
     "  holders which contexts are alive in a process, and who keeps them\n"
+    "  trace   turn a recorded timeline into a page, or into what other tools show\n"
     "  hooks   list the functions of libc that the shim stands in front of\n"
     "\n"
     "Examples:\n"

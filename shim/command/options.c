@@ -124,7 +124,10 @@ static gboolean take_row(const char *option, const char *value, gpointer data, G
         g_set_error(error, options_error(), 0, "%s is %s, and not %s", option, row->choices, value);
         return FALSE;
     }
-    return add_pair(options->additions, row->key, value, error);
+    if (strcmp(row->key, "trace") != 0)
+        return add_pair(options->additions, row->key, value, error);
+    options->trace = g_canonicalize_filename(value, NULL); /* the program may change its directory */
+    return add_pair(options->additions, row->key, options->trace, error);
 }
 
 /* --option KEY=VALUE: keys that only the library knows. */

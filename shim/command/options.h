@@ -8,6 +8,7 @@
 
 struct options {
     const char *library; /* --library, or NULL */
+    char *trace;         /* the file of --trace, absolute; or NULL */
     bool help;
     bool leaks;              /* --leaks: stay, and report */
     const char *record_path; /* --record-path, --log-path, --suppressions; or NULL */

@@ -7,6 +7,7 @@
 #include "lookup.h"
 #include "options.h"
 #include "supervise.h"
+#include "trace_file.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -139,6 +140,11 @@ static int run(struct options *options, char **argv) {
     char *refusal = loadable_check_program(path, &kind);
     if (refusal) {
         command_complain(argv[0], "%s", refusal);
+        return EXIT_REFUSED;
+    }
+    GError *error = NULL;
+    if (options->trace && !trace_file_clear(options->trace, &error)) {
+        command_complain("--trace", "%s", error->message);
         return EXIT_REFUSED;
     }
     if (options->leaks && !supervise_begin(options))

@@ -24,3 +24,18 @@ $(BUILD)/tests/test_annotate: tests/annotate/test_annotate.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(CFLAGS) -DBUILD='"$(BUILD)"' $(shell pkg-config --cflags criterion glib-2.0) \
 		-o $@ $< $(LDFLAGS) $(shell pkg-config --libs criterion glib-2.0)
+
+# Logs that are no descriptor.
+TEST_BINARIES += $(BUILD)/tests/test_system_logs
+TEST_PREREQS += $(BUILD)/ctxshim $(BUILD)/tests/annotate/system-plain $(BUILD)/tests/annotate/system-fortified
+
+$(BUILD)/tests/annotate/system-plain: FORTIFY := -U_FORTIFY_SOURCE
+$(BUILD)/tests/annotate/system-fortified: FORTIFY := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+$(BUILD)/tests/annotate/system-plain $(BUILD)/tests/annotate/system-fortified: tests/annotate/system.c shim/ctxshim.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FORTIFY) -Wno-format -fexceptions -Ishim -o $@ $< $(LDFLAGS)
+
+$(BUILD)/tests/test_system_logs: tests/annotate/test_system.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' $(shell pkg-config --cflags criterion glib-2.0) -o $@ $< $(LDFLAGS) \
+		$(shell pkg-config --libs criterion glib-2.0)
