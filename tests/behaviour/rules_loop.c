@@ -228,16 +228,16 @@ static void ask_and_wait_for_two(void) {
  */
 CASE(E5, a_batch_whose_logs_come_later_is_in_doubt_until_its_loop_is_exact) {
     connect_all();
-    for (int round = 0; round < 8; round++) {
+    for (int round = 0; round < 9; round++) { /* the first shows how shallow the loop's callbacks are */
         ask_and_wait_for_two();
         for (int i = 0; i < 2; i++) {
             READ(i);
             ANSWER(i);
         }
         LOG();
-        EXPECT(in_doubt());
+        EXPECT(round == 0 || in_doubt());
         LOG();
-        EXPECT(in_doubt());
+        EXPECT(round == 0 || in_doubt());
     }
     raw_write(clients[0], "question");
     raw_write(clients[1], "question");
@@ -253,7 +253,7 @@ CASE(E5, a_loop_that_writes_no_log_is_learnt) {
             READ(i);
             EXPECT(!in_doubt());
             ANSWER(i);
-            if (round < 3 || round > 5)
+            if ((round > 0 && round < 3) || round > 5)
                 EXPECT(in_doubt() == (i == 1 && round < 3));
         }
     }
