@@ -9,10 +9,6 @@
 
 #include <string.h>
 
-struct frame *frame_top(struct thread *thread) {
-    return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
-}
-
 /* The shallowest address at which it still holds. */
 static uintptr_t edge_of(const struct frame *frame) {
     return frame != NULL && frame->comparable ? frame->edge : FRAME_OPEN_ENDED;

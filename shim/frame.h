@@ -12,7 +12,9 @@
 #include "thread.h"
 
 /* The innermost frame, or NULL. */
-struct frame *frame_top(struct thread *thread);
+static inline struct frame *frame_top(struct thread *thread) {
+    return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
+}
 
 /* Opens a frame whose base is the enclosing loop's. NULL when they lie too deep. */
 struct frame *frame_open(struct thread *thread, struct here wait);
