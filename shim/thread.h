@@ -137,9 +137,9 @@ struct thread {
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
     struct origin start_origin; /* who started it */
-    uint64_t waits;         /* counts waits, to name them */
-    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
+    uint64_t waits;             /* counts waits, to name them */
+    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
     struct loop *ran_out;                      /* E3: whose last wait ran out */
     struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
