@@ -91,7 +91,7 @@ deps:
 	scripts/deps.sh
 
 demo: deps
-	$(MAKE) all $(BUILD)/tests/libwitness.so $(BUILD)/tests/judge $(BUILD)/tests/load $(DEMO_PROGRAMS)
+	$(MAKE) all $(BUILD)/tests/libwitness.so $(BUILD)/tests/libwitness-inner.so $(BUILD)/tests/judge $(BUILD)/tests/load $(DEMO_PROGRAMS)
 	scripts/demo.sh
 
 # What a row must reach is in tests/servers/matrix.txt.
