@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only matrix transparency hazards bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only matrix transparency hazards soak bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
@@ -28,8 +28,11 @@ help:
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
+	@echo 'make check-tsan-preload  the conformance list with the whole shim under ThreadSanitizer'
+	@echo 'make fuzz-parsers  a fuzzer on all that reads what others wrote, FUZZ_SECONDS (60) each'
+	@echo 'make soak      nginx and redis at full load for SOAK_MINUTES (30): is memory flat?'
 	@echo 'make check-model  ten million steps of the store beside a model;  make fuzz-store  a fuzzer on both'
-	@echo 'make lint      clang-tidy and cppcheck;  make format-check  clang-format'
+	@echo 'make lint      clang-tidy, cppcheck, gcc -fanalyzer;  make format-check  clang-format'
 	@echo 'make clean     remove $(BUILD)/'
 
 # --- the preloaded object: libc alone ---------------------------------------------------------------------
@@ -79,6 +82,10 @@ transparency: deps
 hazards: deps
 	$(MAKE) $(TESTS_READY)
 	HAZARDS_THOROUGH=1 LIMIT=3600 scripts/run-tests.sh $(BUILD)/tests/test_hazards
+
+soak: deps
+	$(MAKE) all
+	scripts/soak.sh
 
 deps:
 	scripts/deps.sh

@@ -35,10 +35,6 @@ void cell_end(struct cell *cell) {
     (void)cell_begin(cell);
 }
 
-uint32_t cell_generation(const struct cell *cell) {
-    return atomic_load_explicit(&cell->generation, memory_order_acquire);
-}
-
 void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     struct origin origin = origin_here();
     cell_lock(cell);

@@ -30,7 +30,9 @@ struct cell {
 uint32_t cell_begin(struct cell *cell);
 /* Drops the context and makes every (cell, generation) noted before stale. */
 void cell_end(struct cell *cell);
-uint32_t cell_generation(const struct cell *cell);
+static inline uint32_t cell_generation(const struct cell *cell) {
+    return atomic_load_explicit(&cell->generation, memory_order_acquire);
+}
 
 /* Replaces the context; consumes the reference. Into a stale cell: only drops it. */
 void cell_put(struct cell *cell, uint32_t generation, struct context *context);

@@ -168,12 +168,6 @@ enum context_certainty context_certainty(const struct context *context) {
     return certainty;
 }
 
-struct context *context_retain(struct context *context) {
-    if (context != NULL)
-        atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
-    return context;
-}
-
 void context_retain_many(struct context *context, uint32_t count) {
     atomic_fetch_add_explicit(&context->references, count, memory_order_relaxed);
 }
@@ -227,9 +221,13 @@ void context_discard(struct context *context) {
 }
 
 /* Paths are long and links branch: no recursion, which the host's stack would have to bear. */
-void context_release(struct context *context) {
+void context_release_one(struct context *context) {
     struct context *dead = NULL;
-    context_drop_to(context, &dead);
+    if (!context_drop(context))
+        return;
+    context_strip(context, &dead);
+    context->values = (struct values *)dead;
+    dead = context;
     while (dead != NULL) {
         struct context *node = dead, *parent = node->parent;
         dead = (struct context *)node->values;

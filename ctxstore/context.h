@@ -159,10 +159,18 @@ static inline bool context_discard_quick(struct context *node) {
 }
 
 /* Takes one more reference; returns its argument. NULL is allowed. Async-signal-safe. */
-struct context *context_retain(struct context *context);
+static inline struct context *context_retain(struct context *context) {
+    if (context != NULL)
+        atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
+    return context;
+}
 /* Gives one reference back. NULL is allowed. Values that die with it wait in the caller's graveyard
  * (value.h). Not async-signal-safe. */
-void context_release(struct context *context);
+void context_release_one(struct context *context);
+static inline void context_release(struct context *context) {
+    if (context != NULL)
+        context_release_one(context);
+}
 
 /* Adds or gives back several references at once. */
 void context_retain_many(struct context *context, uint32_t count);

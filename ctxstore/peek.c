@@ -37,8 +37,8 @@ struct memory memory_of(int pid) {
 
 /* --- nodes --------------------------------------------------------------------------------------- */
 
-/* A copy of one node; false when it is none, or was not one node all the time. A node that has set a value ends before
- * its text, and the memory may end there, too. */
+/* A copy of one node; false when it is none, or was not one node all the time. A node that has set a value
+ * ends before its text, and the memory may end there, too. */
 static bool node_copy(const struct memory *memory, const struct context *node, struct context *copy,
                       uint64_t *serial) {
     uint64_t again;
@@ -169,7 +169,8 @@ static bool peek(const struct memory *memory, const void *current, struct text *
     struct circle circle = {0};
     for (node = innermost; node != NULL && !text->full;) {
         struct context copy;
-        if (circle_closed(&circle, node) || !node_copy(memory, node, &copy, &serial) || !put_node(memory, &copy, text))
+        if (circle_closed(&circle, node) || !node_copy(memory, node, &copy, &serial) ||
+            !put_node(memory, &copy, text))
             return false;
         if (node == innermost)
             innermost_serial = serial;

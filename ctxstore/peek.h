@@ -36,8 +36,8 @@ static inline bool memory_copy(const struct memory *memory, void *to, const void
     return memory->read(memory, &(struct piece){to, from, size}, 1);
 }
 
-/* A list that is followed there may lead in a circle: in a forged core file, or since it changed meanwhile. Zero
- * at its beginning; true once an address comes again, at the latest in the third round (Brent's way). */
+/* A list that is followed there may lead in a circle: in a forged core file, or since it changed meanwhile.
+ * Zero at its beginning; true once an address comes again, at the latest in the third round (Brent's way). */
 struct circle {
     const void *mark;
     size_t steps, next;

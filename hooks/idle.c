@@ -33,14 +33,14 @@ HOOK(int, pthread_cond_clockwait,
 }
 
 HOOK(int, pthread_cond_signal, (pthread_cond_t * condition)) {
-    if (queue_may_watch(condition))
+    if (queue_may_watch(condition) || bells_may_ring())
         rules_signal(condition);
     return REAL(pthread_cond_signal)(condition);
 }
 HOOK_VERSION(pthread_cond_signal, "GLIBC_2.3.2");
 
 HOOK(int, pthread_cond_broadcast, (pthread_cond_t * condition)) {
-    if (queue_may_watch(condition))
+    if (queue_may_watch(condition) || bells_may_ring())
         rules_signal(condition);
     return REAL(pthread_cond_broadcast)(condition);
 }
@@ -75,13 +75,13 @@ HOOK(int, cnd_timedwait,
 }
 
 HOOK(int, cnd_signal, (cnd_t * condition)) {
-    if (queue_may_watch(condition))
+    if (queue_may_watch(condition) || bells_may_ring())
         rules_signal(condition);
     return REAL(cnd_signal)(condition);
 }
 
 HOOK(int, cnd_broadcast, (cnd_t * condition)) {
-    if (queue_may_watch(condition))
+    if (queue_may_watch(condition) || bells_may_ring())
         rules_signal(condition);
     return REAL(cnd_broadcast)(condition);
 }

@@ -20,6 +20,7 @@ clang-tidy clang-tidy
 cppcheck cppcheck
 pkg-config pkg-config
 git git
+perl perl
 curl curl
 python3 python3
 node nodejs

@@ -1,6 +1,7 @@
 #!/bin/sh
-# lint.sh (`make lint`): clang-tidy (.clang-tidy) and cppcheck over what is preloaded and the command, shellcheck
-# over the scripts. Exit: 0 when none has anything to say, else 1. make format-check is the third kind of check.
+# lint.sh (`make lint`): clang-tidy (.clang-tidy), cppcheck and gcc -fanalyzer over what is preloaded and the command;
+# over the scripts, shellcheck. Exit: 0 when none has anything to say, else 1. make format-check is the third kind of
+# check.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -37,6 +38,18 @@ tidy '' "$command" shim/command/*.c scripts/gdb/*.c
 echo "cppcheck"
 check -D_GNU_SOURCE ctxstore/*.c shim/*.c hooks/*.c
 check -D_GNU_SOURCE '-DCTXSHIM_VERSION="lint"' '-DCTXSHIM_MULTIARCH="lint"' shim/command/*.c
+
+# What reads like a fault along some path: of gcc's analyzer, which runs while it compiles.
+echo "gcc -fanalyzer"
+analyze() {
+    flags=$1
+    shift
+    # shellcheck disable=SC2016
+    printf '%s\n' "$@" | xargs -n 1 -P "$jobs" sh -c 'gcc -O2 -fanalyzer -Werror $0 -c -o /dev/null "$1"' \
+        "$flags" || bad=1
+}
+analyze "$preloaded -fexceptions" ctxstore/*.c shim/*.c hooks/*.c
+analyze "$command" shim/command/*.c
 
 echo "shellcheck"
 shellcheck -x .ci/run scripts/*.sh scripts/install/*.sh shim/manual/*.sh tests/servers/*.sh || bad=1

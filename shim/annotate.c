@@ -1,5 +1,5 @@
 /* Which descriptors are logs, and what goes in front of their lines: see annotate.h. */
-#include "annotate.h"
+#include "activity.h"
 
 #include "../ctxstore/kernel.h"
 #include "frame.h"
@@ -223,10 +223,10 @@ static char *place_pid(char *to) {
     return to;
 }
 
-/* "?] ", "[", a pid and ":", "] " and context_format's NUL; each byte of a name may take four. */
+/* "?] ", "[", a pid and ":", "?] " and context_format's NUL; each byte of a name may take four. */
 enum {
     PAGE = 4096,
-    PREFIX_FRAME = PREFIX_TORN + 1 + 12 + 2 + 1,
+    PREFIX_FRAME = PREFIX_TORN + 1 + 12 + 3 + 1,
     NAME_SMALL = (PREFIX_SMALL - PREFIX_FRAME) / 4
 };
 
@@ -263,6 +263,35 @@ static void prefix_make(struct prefix *prefix, const struct context *context) {
 
 /* --- one call ---------------------------------------------------------------------------------------- */
 
+static void look_around(struct log_call *log, const struct thread *thread) {
+    const struct context *current = thread->flow.current;
+    activity_note(current);
+    uint64_t now = atomic_load_explicit(&activity_changes, memory_order_relaxed);
+    log->changes = now - atomic_exchange_explicit(&log->file->written, now, memory_order_relaxed);
+    log->alone = context_root_of(current) == NULL;
+}
+
+static void prefix_doubt(struct prefix *prefix) {
+    char *end = prefix->text + prefix->size - 2;
+    if (end[-1] == '?')
+        return;
+    memcpy(end, "?] ", 3);
+    prefix->size++;
+}
+
+void annotate_counted(struct log_call *log, size_t lines) {
+    if (log->prefix.size == 0 || lines == 0 || log->alone)
+        return;
+    unsigned gathered = atomic_load_explicit(&log->file->gathered, memory_order_relaxed);
+    bool others = lines > 1 && (log->changes > 1 || !activity_alone(thread_self));
+    if (lines > 1 && log->changes > 1)
+        gathered = GATHERED + 1;
+    if (others || gathered > 0)
+        prefix_doubt(&log->prefix);
+    if (gathered > 0)
+        atomic_store_explicit(&log->file->gathered, (uint8_t)(gathered - 1), memory_order_relaxed);
+}
+
 bool annotate_begin(struct log_call *log, int fd) {
     log->prefix.size = log->prefix.mapped = 0;
     struct thread *thread = thread_enter();
@@ -271,6 +300,7 @@ bool annotate_begin(struct log_call *log, int fd) {
     log->file = file_open_any(fd);
     if (log->file != NULL) {
         log->generation = cell_generation(&log->file->cell);
+        look_around(log, thread);
         if (thread->flow.current != NULL)
             prefix_make(&log->prefix, thread->flow.current);
     }

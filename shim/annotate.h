@@ -15,6 +15,11 @@
  * however many pieces it is written; where there is nothing to put in front, the real function is called as
  * the program called it. No memory, no thread record, a bad address: likewise.
  *
+ * E12: several lines in one call may have been gathered by the program, and be other requests'. They are the
+ * current one's if it alone has been worked for since the last call on that log; else the prefix ends in a
+ * question mark. A log that was seen to be gathered so has one in front of single lines too, until GATHERED
+ * of these came in a row. What is gathered and always comes out line by line looks like any other log.
+ *
  * In a name, control characters, ']' and '\' are written \xNN: a client that chooses a request's name can
  * neither break a line nor end the prefix. What cannot be seen: putc_unlocked and its like, which compilers
  * inline, on a fully buffered stream (each libc call sees where the line stands, but a line that begins so
@@ -81,7 +86,7 @@ static inline void annotate_ends(int fd) {
 
 /* --- a line's beginning (annotate.c), for annotate_text.c ------------------------------------------- */
 
-enum { PREFIX_SMALL = 448, PREFIX_TORN = 3 };
+enum { PREFIX_SMALL = 448, PREFIX_TORN = 3, GATHERED = 16 };
 
 /* What goes in front of lines now. `text` has "?] " right before it: what a prefix that was cut short is
  * ended by when another one follows. */
@@ -101,8 +106,9 @@ enum { JSON_MEMBER = 1200 };
 /* What the lines are that begin in a text. Objects: each goes on with a member's name. */
 enum json_lines { JSON_NONE, JSON_OBJECTS, JSON_MIXED };
 enum json_lines annotate_json_lines(const char *text, size_t size, bool midline);
-/* The member for what is current now, with a comma behind: returns its size, 0: none. */
-size_t annotate_json_member(char member[JSON_MEMBER]);
+/* The member for what is current now, with a comma behind: returns its size, 0: none. `doubtful`: it is not
+ * for sure whose lines they are. */
+size_t annotate_json_member(char member[JSON_MEMBER], bool doubtful);
 
 /* --- logs that are no descriptor (annotate_system.c) ------------------------------------------------- */
 
@@ -128,11 +134,16 @@ struct log_call {
     struct open_file *file;
     uint32_t generation;
     struct prefix prefix; /* size 0: no context is current */
+    uint64_t changes;     /* how often the work has changed since the last call on it (activity.h) */
+    bool alone;           /* no other thread has any; or it is no request's */
 };
 
 /* False: nothing can be done, and nothing is to be ended. */
 bool annotate_begin(struct log_call *log, int fd);
 void annotate_end(struct log_call *log);
+/* E12. So many lines begin in this call: if others' may be among them, the prefix says that it is in doubt.
+ */
+void annotate_counted(struct log_call *log, size_t lines);
 /* Is it the same open file still? */
 bool annotate_holds(const struct log_call *log);
 

@@ -121,7 +121,8 @@ static bool spread_json(struct spread *spread, const struct draft *draft) {
     enum json_lines lines = annotate_json_lines(draft->text, draft->size, spread->midline);
     if (lines != JSON_OBJECTS)
         return lines == JSON_NONE;
-    size_t size = spread->first == spread->each ? annotate_json_member(spread->member) : 0;
+    bool doubtful = spread->each_size > 3 && spread->each[spread->each_size - 3] == '?'; /* "?] " */
+    size_t size = spread->first == spread->each ? annotate_json_member(spread->member, doubtful) : 0;
     spread->first = spread->each = spread->member;
     spread->first_size = spread->each_size = size;
     spread->json = true;
@@ -315,9 +316,11 @@ static bool write_annotated(struct log_call *log, const struct annotate_call *ca
     struct scan scan = {.midline = file_has(log->file, FILE_MIDLINE)};
     if (!draft_peek(draft, buffers, count, !call->vector))
         return false;
-    struct spread spread = spread_begin(log, scan.midline);
     size_t size = draft->size;
+    bool midline = scan.midline;
     scan_bytes(&scan, draft->text, size);
+    annotate_counted(log, scan.starts);
+    struct spread spread = spread_begin(log, midline);
     if (scan.data || scan.starts == 0 || !spread_json(&spread, draft) ||
         !spread_text(&spread, draft, scan.starts))
         return false;
@@ -379,6 +382,7 @@ static bool lines_begin(struct log_call *log, int fd, const struct scan *scan) {
     }
     if (!annotate_begin(log, fd))
         return false;
+    annotate_counted(log, scan->starts);
     if (log->prefix.size > 0)
         return true;
     state_set(log, scan->midline, 0);

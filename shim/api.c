@@ -5,6 +5,7 @@
 #define CTXSHIM_BUILD
 #include "ctxshim.h"
 
+#include "activity.h"
 #include "frame.h"
 #include "holders.h"
 #include "leaks.h"
@@ -149,6 +150,7 @@ ctxshim_scope ctxshim_root(const char *name) {
         trace_root(thread, scope.node);
         trace_attach(thread);
     }
+    activity_note(thread->flow.current);
     return opened(scope, &error);
 }
 
@@ -298,6 +300,7 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
 static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
                                                                   int *error) {
     struct thread *thread = unwind_one_in == 0 ? enter_quick() : NULL;
+    activity_note(inner(context));
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);

@@ -1,6 +1,7 @@
 /* Dispatch frames: see frame.h. */
 #include "frame.h"
 
+#include "activity.h"
 #include "coroutine.h"
 #include "interruption.h"
 
@@ -9,10 +10,6 @@
 #include "trace.h"
 
 #include <string.h>
-
-struct frame *frame_top(struct thread *thread) {
-    return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
-}
 
 /* The shallowest address at which it still holds. */
 static uintptr_t edge_of(const struct frame *frame) {
@@ -119,9 +116,12 @@ static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
-    if (frame->answered && frame->loop != NULL)
-        frame->followed = frame->loop->logs = true;
-    frame->lost |= frame->passing != 0 || in_doubt(thread);
+    if (frame->watched && !frame->touched && frame->loop->lines < UINT16_MAX)
+        frame->loop->lines++;
+    bool lost = frame->passing != 0 || in_doubt(thread);
+    if (lost && frame->unread)
+        rules_contradicted(thread);
+    frame->lost |= lost;
     if (frame->unlogged > 0)
         batch_logs(thread, frame);
 }
@@ -144,14 +144,32 @@ void frame_hands_on(struct thread *thread, const struct open_file *file) {
     frame->lost |= in_doubt(thread);
 }
 
-/* So many frames in a row whose last answer no log followed: this loop writes none then. */
-enum { SILENT = 4 };
+/* A loop that answers much and then writes to a log seldom or never has no line for each. */
+enum { PROVEN = 8, SELDOM = 4 };
+static bool logs_seldom(const struct loop *loop) {
+    return loop->lines * SELDOM < loop->answers;
+}
+
 static bool is_silent(const struct frame *frame) {
-    return frame->loop == NULL || frame->loop->exact || frame->loop->silent >= SILENT;
+    return frame->loop == NULL || frame->loop->exact ||
+           (frame->loop->answers >= PROVEN && logs_seldom(frame->loop));
 }
 
 bool frame_owes_logs(const struct frame *frame) {
-    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->logs && !is_silent(frame);
+    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->lines > 0 && !logs_seldom(frame->loop);
+}
+
+/* Only when the frame is over: until then the lines for its answers may still come. */
+static void learn_lines(const struct frame *frame) {
+    enum { OF_LATE = 1024 };
+    struct loop *loop = frame->loop;
+    if (loop == NULL)
+        return;
+    loop->answers = (uint16_t)(loop->answers + frame->answers);
+    if (loop->answers < OF_LATE)
+        return;
+    loop->answers /= 2;
+    loop->lines /= 2;
 }
 
 void frame_wakes_up(struct thread *thread) {
@@ -163,16 +181,6 @@ void frame_wakes_up(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
-static void learn_silence(const struct frame *frame) {
-    struct loop *loop = frame->loop;
-    if (!frame->watched)
-        return;
-    if (frame->followed)
-        loop->silent = 0;
-    else if (loop->silent < SILENT)
-        loop->silent++;
-}
-
 static void wake_up_ends(const struct frame *frame) {
     if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
         return;
@@ -182,8 +190,9 @@ static void wake_up_ends(const struct frame *frame) {
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     wake_up_ends(frame);
-    learn_silence(frame);
+    learn_lines(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
+    activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
     frame_limit_renew(thread);
@@ -213,6 +222,7 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
 
 static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
     trace_leave(thread);
@@ -262,9 +272,13 @@ void frame_doubt(struct thread *thread, enum evidence evidence) {
     if (current == NULL || frame == NULL || frame_explicit(thread))
         return;
     struct provenance provenance = frame->provenance;
+    bool touched = frame->touched;
+    uint8_t lines = frame->lines;
     frame_adopt(thread, not_for_sure(thread, context_retain(current)), evidence);
     provenance.evidence = evidence;
     frame->provenance = provenance;
+    frame->touched = touched;
+    frame->lines = lines;
 }
 
 void frame_end_all(struct thread *thread) {
@@ -300,6 +314,8 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         context = not_for_sure(thread, context);
     uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
     bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
+    activity_note(thread->flow.current);
+    activity_note(context);
     flow_become(&thread->flow, context, true);
     trace_adopt(thread, context, evidence);
     frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
@@ -326,9 +342,10 @@ void frame_passes(struct thread *thread, struct here here) {
 /* Whose answer it was is known; in a batch whose log comes later, the next line need not be its. */
 static bool frame_answers(struct frame *frame) {
     frame->answered = true;
-    frame->logged = frame->touched = frame->followed = false;
+    frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
     frame->watched = frame->loop != NULL && !frame->loop->exact && (frame->mixed || !is_silent(frame));
+    frame->answers += frame->watched && frame->answers < UINT8_MAX;
     if (!frame->mixed || !frame->watched)
         return false;
     frame->unlogged += frame->unlogged < UINT8_MAX;

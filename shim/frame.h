@@ -12,7 +12,9 @@
 #include "thread.h"
 
 /* The innermost frame, or NULL. */
-struct frame *frame_top(struct thread *thread);
+static inline struct frame *frame_top(struct thread *thread) {
+    return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
+}
 
 /* Opens a frame whose base is the enclosing loop's. NULL when they lie too deep. */
 struct frame *frame_open(struct thread *thread, struct here wait);
@@ -59,7 +61,7 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
-/* May what is read now be the work of a batch's answer, whose log comes later? */
+/* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
  * program's. */

@@ -3,6 +3,8 @@
 #ifndef SHIM_HIDDEN_H
 #define SHIM_HIDDEN_H
 
+#include "text.h"
+
 #include <stdbool.h>
 
 /* Is this byte not to be shown as it is? U+0080 to U+009F are control characters too, in UTF-8 two bytes. */
@@ -18,6 +20,17 @@ static inline void hidden_put(char to[4], unsigned char byte) {
     to[1] = 'x';
     to[2] = digits[byte >> 4];
     to[3] = digits[byte & 15];
+}
+
+/* Adds a text so, to be read between quotes. */
+static inline void hidden_put_text(struct text *text, const char *part, char quote) {
+    unsigned char before = 0;
+    for (; *part != '\0'; before = (unsigned char)*part++) {
+        char shown[5] = {*part};
+        if (hidden_byte(before, (unsigned char)*part, (unsigned char)part[1], quote))
+            hidden_put(shown, (unsigned char)*part);
+        text_put(text, shown);
+    }
 }
 
 #endif

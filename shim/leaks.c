@@ -339,7 +339,7 @@ bool leaks_start(void) {
         return false;
     leaks_values_start();
     leaks_signal_start();
-    at_quick_exit(leaks_left);
+    (void)at_quick_exit(leaks_left);
     context_clock = clock_now;
     origin_site = place_here;
     scope_report = note_scope;

@@ -4,6 +4,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/lock.h"
+#include "hidden.h"
 #include "options.h"
 #include "process.h"
 #include "text.h"
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SHOWN_MOST = 1024, LINE_ROOM = 2048, MASK_SIZE = 8 };
@@ -24,7 +26,15 @@ static const char *const kinds[] = {
 
 /* --- where it goes --------------------------------------------------------------------------------- */
 
-/* A file of its own for each process (nobody's is written to, and no link followed), or stderr. */
+/* The file that this process made; a fork child makes its own. */
+static struct {
+    int pid; /* 0: none yet */
+    dev_t device;
+    ino_t inode;
+} made;
+
+/* A file of its own for each process (nobody's is written to, and no link followed), or stderr. Under its
+ * name there may lie another one by the second report: that is nobody's either. With the lock. */
 static long output_open(void) {
     char path[OPTION_TEXT_ROOM + 24];
     if (options.log_path[0] == '\0')
@@ -34,11 +44,22 @@ static long output_open(void) {
     text_put(&text, ".");
     text_put_number(&text, (uint64_t)process_pid());
     text_end(&text);
-    static _Atomic bool again;
-    int flags = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_APPEND;
-    flags |= atomic_exchange(&again, true) ? 0 : O_CREAT | O_EXCL;
+    bool again = made.pid == process_pid();
+    int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_APPEND | (again ? 0 : O_CREAT | O_EXCL);
     long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, flags, 0600, 0, 0);
-    return fd >= 0 ? fd : STDERR_FILENO;
+    if (fd < 0)
+        return STDERR_FILENO;
+    struct stat facts = {0};
+    bool known = kernel_call(SYS_fstat, fd, (long)&facts, 0, 0, 0, 0) == 0;
+    if (known && !again) {
+        made.pid = process_pid();
+        made.device = facts.st_dev;
+        made.inode = facts.st_ino;
+    }
+    if (known && facts.st_dev == made.device && facts.st_ino == made.inode)
+        return fd;
+    kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
+    return STDERR_FILENO;
 }
 
 /* Nobody may read it any longer: that kills nobody. */
@@ -84,14 +105,6 @@ static void put_hex(struct text *text, uint64_t value) {
     text_put(text, digit);
 }
 
-/* Another program's text: one line, whatever is in it. */
-static void put_shown(struct text *text, const char *part) {
-    for (; *part != '\0'; part++) {
-        char byte[2] = {(unsigned char)*part < ' ' || *part == 127 ? '?' : *part, '\0'};
-        text_put(text, byte);
-    }
-}
-
 static void put_place(struct text *text, unsigned number, const struct record_place *place) {
     const struct record_module *module =
         place->module != 0 ? (const struct record_module *)entry_find(RECORD_MODULE, place->module) : NULL;
@@ -99,7 +112,7 @@ static void put_place(struct text *text, unsigned number, const struct record_pl
     text_put_number(text, number);
     text_put(text, " ");
     if (module != NULL) {
-        put_shown(text, module->path);
+        hidden_put_text(text, module->path, '\'');
         text_put(text, "+");
     }
     put_hex(text, place->offset);
@@ -132,14 +145,14 @@ static void print_leak(long fd, const struct record_leak *leak) {
         atomic_load_explicit(&((struct record_leak *)(uintptr_t)leak)->count, memory_order_relaxed);
     text_put(&text, kinds[leak->kind]);
     text_put(&text, " of '");
-    put_shown(&text, operations[0] != '\0' ? operations : "(no operation)");
+    hidden_put_text(&text, operations[0] != '\0' ? operations : "(no operation)", '\'');
     text_put(&text, "', ");
     text_put_number(&text, count);
     text_put(&text, count == 1 ? " time" : " times");
     text_put(&text, ", thread ");
     text_put_number(&text, (uint64_t)leak->tid);
     text_put(&text, " (");
-    put_shown(&text, thread);
+    hidden_put_text(&text, thread, ')');
     text_put(&text, "), from:\n");
     line_write(fd, &text, line);
     print_places(fd, leak->stack, &leak->place);
@@ -149,9 +162,9 @@ static void print_leak(long fd, const struct record_leak *leak) {
         print_places(fd, leak->other_stack, &leak->other);
     }
     text_put(&text, "    ");
-    put_shown(&text, about);
+    hidden_put_text(&text, about, '\'');
     text_put(&text, *how != '\0' ? "; " : "");
-    put_shown(&text, how);
+    hidden_put_text(&text, how, '\'');
     if (leak->age > 0) {
         text_put(&text, "; for ");
         text_put_number(&text, leak->age / 1000000000);

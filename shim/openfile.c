@@ -143,6 +143,8 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&file->served, 0, memory_order_relaxed);
     atomic_store_explicit(&file->torn, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->written, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->gathered, 0, memory_order_relaxed);
     atomic_store_explicit(&file->descriptors, 1, memory_order_relaxed);
     file_drop(atomic_exchange_explicit(slot, file, memory_order_acq_rel));
     return file;

@@ -15,7 +15,7 @@
  *   interests    the interest lock (interest.h)
  *   mailbox, outbox, peers   written before the program knows the descriptor; the pointers are constant
  *                while it lives, what they point to has its own lock
- *   torn         as flags: two writers of one log at the same moment may lose it */
+ *   torn, written, gathered   as flags: two writers of one log at the same moment may lose it */
 #ifndef SHIM_OPENFILE_H
 #define SHIM_OPENFILE_H
 
@@ -76,6 +76,8 @@ struct open_file {
     struct interest_set *set;   /* of an epoll */
     struct interest *interests; /* where it is registered */
     _Atomic uint64_t torn;      /* an annotation that a short write cut: annotate_text.c */
+    _Atomic uint64_t written;   /* E12: activity_changes when this log was last written to */
+    _Atomic uint8_t gathered;   /* E12: its lines may be others', until so many have come alone */
 };
 
 enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_CHUNKS = 1 << (31 - SLOT_BITS) };

@@ -130,6 +130,7 @@ struct queue_pending {
 
 /* One bit for each hash of an address that is to be looked at. The whole cost for all other locks. */
 extern _Atomic uint64_t queue_filter;
+void queue_filter_renew(void);
 static inline unsigned queue_hash(const void *address) {
     return (unsigned)((uint64_t)(uintptr_t)address * UINT64_C(0x9E3779B97F4A7C15) >> 58);
 }

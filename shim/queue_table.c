@@ -1,6 +1,8 @@
 /* Which queues there are, and their lives: see queue.h. */
 #include "queue_inside.h"
 
+#include "bell.h"
+
 #include "../ctxstore/kernel.h"
 
 #include <string.h>
@@ -70,7 +72,7 @@ static void filter_renew(void) {
         if (queue->condition != NULL)
             filter |= UINT64_C(1) << queue_hash(queue->condition);
     }
-    atomic_store_explicit(&queue_filter, filter, memory_order_relaxed);
+    atomic_store_explicit(&queue_filter, filter | bell_filter(), memory_order_relaxed);
 }
 
 /* --- entries: with the queue locked -------------------------------------------------------------- */
@@ -129,7 +131,7 @@ bool queue_enter(struct queue *queue, uint32_t generation) {
     return false;
 }
 
-static void filter_renew_now(void) {
+void queue_filter_renew(void) {
     lock_take(&table_lock);
     filter_renew();
     lock_give(&table_lock);
@@ -141,7 +143,7 @@ void queue_leave(struct queue *queue) {
     queue->watched = queue->watched && !over;
     lock_give(&queue->lock);
     if (over)
-        filter_renew_now();
+        queue_filter_renew();
 }
 
 /* --- life ---------------------------------------------------------------------------------------- */

@@ -20,16 +20,6 @@ static int thread_of(uint32_t flow) {
     return 0;
 }
 
-static void put_name(struct text *text, const char *name) {
-    unsigned char before = 0;
-    for (; *name != '\0'; before = (unsigned char)*name++) {
-        char shown[5] = {*name};
-        if (hidden_byte(before, (unsigned char)*name, (unsigned char)name[1], '\''))
-            hidden_put(shown, (unsigned char)*name);
-        text_put(text, shown);
-    }
-}
-
 static void put_scope(struct text *text, const struct scope_view *scope) {
     char name[256] = "(attached or suppressed)", place[300];
     if (scope->node != NULL)
@@ -37,7 +27,7 @@ static void put_scope(struct text *text, const struct scope_view *scope) {
     place_text(place, sizeof place, scope->site);
     int tid = thread_of(scope->flow);
     text_put(text, "'");
-    put_name(text, name);
+    hidden_put_text(text, name, '\'');
     text_put(text, "', opened at ");
     text_put(text, place);
     text_put(text, tid != 0 ? " by thread " : " by a thread that has ended, flow ");

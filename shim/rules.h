@@ -146,9 +146,9 @@ static inline void rules_receive_end(const struct passage *passage, long result,
         rules_read_end(passage, result, buffers, count);
 }
 static inline void rules_send_end(const struct passage *passage, long result, size_t asked, const void *first,
-                                  const void *address, size_t size) {
+                                  const void *address, size_t address_size) {
     if (passage->file != NULL && file_kind(passage->file) == FILE_DATAGRAM)
-        rules_datagram_write_close(passage, result, address, size);
+        rules_datagram_write_close(passage, result, address, address_size);
     else
         rules_write_end(passage, result, asked, first);
 }

@@ -25,4 +25,23 @@ struct context *pipe_event(struct thread *thread, const struct sighting *sightin
 void datagram_connected(struct open_file *file, const struct sockaddr *address);
 struct context *datagram_event(struct thread *thread, const struct sighting *sighting);
 
+/* F9, F10 (rules_queue.c): how deep on its stack a thread calls; false: not known. Has it no work? May work
+ * come from anywhere? */
+bool queue_depth_of(const struct thread *thread, struct here here, uintptr_t *depth);
+bool queue_is_idle(const struct thread *thread);
+bool queue_work_may_come(void);
+/* It is back at the bottom of its loop: what it worked for is over. */
+void queue_comes_back(struct thread *thread, struct here here);
+/* What was handed over becomes current. */
+void queue_hand_to(struct thread *thread, const struct taking *taking);
+
+/* F9 (rules_bell.c): a thread waits, or has waited, for a condition that may be its bell; a section ends; it
+ * signals; it touches a request. */
+void bell_comes_back(struct thread *thread, const void *condition, const void *mutex, struct here here);
+void bell_falls_asleep(struct thread *thread, const void *condition, const void *mutex, struct here here);
+void bell_wakes_up(struct thread *thread, const void *condition, struct here here);
+void bell_section_ends(struct thread *thread, const void *mutex, struct here here);
+void bell_signalled(struct thread *thread, const void *condition);
+void bell_evidence(struct thread *thread, const struct context *request);
+
 #endif

@@ -13,23 +13,25 @@
  * A thread knows of one queue that it sleeps in, one that it woke up in and one that it has just put
  * something into: nobody is in two at once, since sections do not nest in a consumer's loop. Queues are only
  * looked for in processes that have contexts. */
-#include "rules.h"
+#include "rules_own.h"
 
-static bool depth_of(const struct thread *thread, struct here here, uintptr_t *depth) {
+bool queue_depth_of(const struct thread *thread, struct here here, uintptr_t *depth) {
     *depth = thread->stack_high - here.address;
     return thread_on_own_stack(thread, here.address);
 }
 
-static bool is_idle(const struct thread *thread) {
+bool queue_is_idle(const struct thread *thread) {
     return thread->depth == 0 && !thread->inherited && thread->flow.current == NULL &&
            thread->flow.detours == NULL;
 }
 
 /* --- coming back for more ------------------------------------------------------------------------ */
 
-/* Did this frame's work end with the answer, as in a thread that serves one connection after another? */
-static bool is_answered(const struct frame *frame) {
-    if (frame->wait.address != FRAME_OPEN_ENDED)
+/* Did this frame's work end with the answer, as in a thread that serves one connection after another? That of
+ * a loop has been left as well, for one further out. */
+static bool is_answered(const struct thread *thread, const struct frame *frame, struct here here) {
+    bool left = frame->comparable && here.address > frame->wait.address;
+    if (frame->wait.address != FRAME_OPEN_ENDED && !(left && thread_on_own_stack(thread, here.address)))
         return false;
     bool alive = frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation;
     if (!alive || file_kind(frame->file) != FILE_CONNECTION || !file_has(frame->file, FILE_OUTSTANDING))
@@ -41,9 +43,9 @@ static bool is_answered(const struct frame *frame) {
 }
 
 /* A consumer is back at the bottom of its loop: what it worked for is over. */
-static void comes_back(struct thread *thread) {
+void queue_comes_back(struct thread *thread, struct here here) {
     const struct frame *top = frame_top(thread);
-    if (thread->depth == 1 && (top->from_queue || is_answered(top)))
+    if (thread->depth == 1 && (top->from_queue || is_answered(thread, top, here)))
         frame_end(thread);
 }
 
@@ -64,21 +66,45 @@ static void goes_on(struct thread *thread) {
 }
 
 /* Nobody needs queues in a process where no work comes from anywhere. */
-static bool work_may_come(void) {
+bool queue_work_may_come(void) {
     return atomic_load_explicit(&process_serves, memory_order_relaxed) || context_live() > 0;
 }
 
 /* --- going to sleep ------------------------------------------------------------------------------ */
 
-/* A thread without work waits: that may be a consumer, and what it waits for a queue. Whoever waits where it
- * waited before is back at the bottom of its loop, if its request was answered. */
+static bool same_place(struct here a, struct here b) {
+    return a.address == b.address && a.site == b.site;
+}
+
+/* What a queue or a bell has handed over ends there. */
+static bool is_handed(struct thread *thread) {
+    return thread->depth > 0 && frame_top(thread)->from_queue;
+}
+
+static bool has_rested(const struct queue_part *part, struct here here) {
+    for (unsigned i = 0; i < QUEUE_RESTS; i++)
+        if (same_place(part->rests[i], here))
+            return true;
+    return false;
+}
+
+/* Whoever waits where it waited last, or where it had no work when it waited before, is back at the bottom of
+ * its loop, if its request was answered: whatever it waits for, since each worker of a pool may have a
+ * condition of its own. */
+static void waits_again(struct thread *thread, struct here here) {
+    struct queue_part *part = &thread->queue;
+    bool rested = has_rested(part, here);
+    if ((rested || same_place(part->waited, here)) && !is_handed(thread))
+        queue_comes_back(thread, here);
+    part->waited = here;
+    if (!rested && queue_is_idle(thread))
+        part->rests[part->next_rest++ % QUEUE_RESTS] = here;
+}
+
+/* A thread without work waits: that may be a consumer, and what it waits for a queue. */
 static void looks_idle(struct thread *thread, const void *mutex, const void *condition, struct here here) {
-    struct here *waited = &thread->queue.waited;
     uintptr_t depth;
-    if (waited->address == here.address && waited->site == here.site)
-        comes_back(thread);
-    *waited = here;
-    if (is_idle(thread) && depth_of(thread, here, &depth) && work_may_come())
+    if (queue_is_idle(thread) && queue_depth_of(thread, here, &depth) && queue_work_may_come())
         queue_begin(mutex, condition, depth);
 }
 
@@ -87,7 +113,7 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
                                      struct here here) {
     struct queue *queue = queue_of(mutex);
     uintptr_t depth;
-    if (queue == NULL || !depth_of(thread, here, &depth))
+    if (queue == NULL || !queue_depth_of(thread, here, &depth))
         return NULL;
     switch (queue_wait_at(queue, mutex, condition, depth)) {
     case QUEUE_WAIT_LOCK:
@@ -96,8 +122,8 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
     case QUEUE_WAIT_CONSUMER:
         if (queue_has_spoken(queue))
             rules_thread_is_worker(thread);
-        comes_back(thread);
-        if (is_idle(thread))
+        queue_comes_back(thread, here);
+        if (queue_is_idle(thread))
             return queue;
         if (!thread->inherited)
             queue_drop(queue, queue_generation(queue));
@@ -159,7 +185,35 @@ static bool wait_matters(const void *address) {
     const struct thread *thread = thread_self;
     bool has_work =
         thread != NULL && (thread->inherited || thread->depth > 0 || thread->flow.current != NULL);
-    return has_work || queue_may_watch(address) || work_may_come();
+    return has_work || queue_may_watch(address) || queue_work_may_come();
+}
+
+/* What the queue says, marked as what it is; consumes the reference. */
+static struct context *marked(struct thread *thread, const struct queue_handoff *handoff) {
+    struct context *context = handoff->context;
+    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
+        return context;
+    struct context *node = handoff->sure ? context_inferred(context, thread->flow.serial)
+                                         : context_ambiguous(context, NULL, 0, thread->flow.serial);
+    context_release(context);
+    if (node != NULL)
+        context_tag(node, handoff->tag.queue, handoff->tag.life);
+    return node;
+}
+
+/* It lasts until the thread comes back, however shallow the places are from which it works: so the frame lies
+ * at the very top of the stack. */
+void queue_hand_to(struct thread *thread, const struct taking *taking) {
+    struct context *context = marked(thread, &taking->handoff);
+    struct here top = {thread->stack_high - 1, taking->here.site};
+    struct frame *frame = context != NULL ? frame_open(thread, top) : NULL;
+    if (frame == NULL) {
+        context_release(context);
+        return;
+    }
+    frame->from_queue = true;
+    frame->tentative = true;
+    frame_adopt(thread, context, EVIDENCE_QUEUE);
 }
 
 void rules_sleep_begin(const void *condition, const void *mutex, struct here here) {
@@ -171,17 +225,21 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     goes_on(thread);
     thread->queue.woke = NULL;
     rules_thread_waits(thread, here);
+    bell_comes_back(thread, condition, mutex, here);
+    waits_again(thread, here);
     if (queue_of(mutex) == NULL)
         looks_idle(thread, mutex, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
     if (queue != NULL)
         falls_asleep(thread, queue, true);
+    if (queue == NULL || !queue_has_spoken(queue))
+        bell_falls_asleep(thread, condition, mutex, here);
     thread_leave();
 }
 
 /* Whoever slept before there was a queue is looked at anew. */
 void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, struct here here) {
-    if (!queue_may_watch(mutex))
+    if (!queue_may_watch(mutex) && !bells_may_ring())
         return;
     struct thread *thread = thread_enter();
     if (thread == NULL)
@@ -194,16 +252,22 @@ void rules_sleep_end(const void *condition, const void *mutex, bool timed_out, s
     thread->queue.woke = queue;
     thread->queue.woke_life = queue != NULL ? queue_generation(queue) : 0;
     thread->queue.timed_out = timed_out;
+    bell_wakes_up(thread, condition, here);
     thread_leave();
 }
 
 void rules_signal(const void *condition) {
     struct queue *queue = queue_of(condition);
-    struct thread *thread = queue != NULL ? thread_enter() : NULL;
+    bool bells = bells_may_ring();
+    struct thread *thread = queue != NULL || bells ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     struct queue_part *part = &thread->queue;
-    if (holds(thread, queue)) {
+    if (bells)
+        bell_signalled(thread, condition);
+    if (queue == NULL) {
+        /* no queue's */
+    } else if (holds(thread, queue)) {
         part->signalled = true;
     } else if (part->pending.queue == queue) {
         queue_confirm(&part->pending);
@@ -230,10 +294,12 @@ static struct taking section_ends(struct thread *thread, struct queue *queue, st
     struct taking taking = {0};
     uint32_t life = queue_generation(queue);
     struct queue_place place = {here.site, 0};
-    bool known = depth_of(thread, here, &place.depth);
+    bool known = queue_depth_of(thread, here, &place.depth);
     bool woke = part->woke == queue && part->woke_life == life;
     if (known && (woke || queue_is_exit(queue, life, place))) {
         taking = (struct taking){.thread = thread, .here = here};
+        if (queue_has_spoken(queue))
+            rules_thread_is_worker(thread);
         works(thread, queue, life);
         taking.handoff = queue_take(queue, life, place, woke && part->timed_out, thread->flow.serial);
     } else {
@@ -247,11 +313,17 @@ struct taking rules_unlock_begin(const void *mutex, struct here here) {
     struct taking taking = {0};
     frame_settle(here);
     struct queue *queue = queue_of(mutex);
-    if (queue == NULL)
-        return taking;
-    struct thread *thread = thread_enter();
+    bool bells = bells_may_ring();
+    struct thread *thread = queue != NULL || bells ? thread_enter() : NULL;
     if (thread == NULL) {
-        queue_missed(queue);
+        if (queue != NULL)
+            queue_missed(queue);
+        return taking;
+    }
+    if (bells)
+        bell_section_ends(thread, mutex, here);
+    if (queue == NULL) {
+        thread_leave();
         return taking;
     }
     struct queue_part *part = &thread->queue;
@@ -272,41 +344,14 @@ struct taking rules_unlock_begin(const void *mutex, struct here here) {
 
 /* --- a hand-off becomes current ------------------------------------------------------------------ */
 
-/* What the queue says, marked as what it is; consumes the reference. */
-static struct context *marked(struct thread *thread, const struct queue_handoff *handoff) {
-    struct context *context = handoff->context;
-    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
-        return context;
-    struct context *node = handoff->sure ? context_inferred(context, thread->flow.serial)
-                                         : context_ambiguous(context, NULL, 0, thread->flow.serial);
-    context_release(context);
-    if (node != NULL)
-        context_tag(node, handoff->tag.queue, handoff->tag.life);
-    return node;
-}
-
-/* It lasts until the thread comes back, however shallow the places are from which it works: so the frame lies
- * at the very top of the stack. */
-static void hand_to(struct thread *thread, const struct taking *taking) {
-    struct context *context = marked(thread, &taking->handoff);
-    struct here top = {thread->stack_high - 1, taking->here.site};
-    struct frame *frame = context != NULL ? frame_open(thread, top) : NULL;
-    if (frame == NULL) {
-        context_release(context);
-        return;
-    }
-    frame->from_queue = true;
-    frame->tentative = true;
-    frame_adopt(thread, context, EVIDENCE_QUEUE);
-}
-
 void rules_taking_end(const struct taking *taking, bool succeeded) {
     struct thread *thread = taking->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    comes_back(thread);
-    if (succeeded && is_idle(thread))
-        hand_to(thread, taking);
+    if (thread->depth == 0 || !frame_top(thread)->from_bell)
+        queue_comes_back(thread, taking->here);
+    if (succeeded && queue_is_idle(thread))
+        queue_hand_to(thread, taking);
     else
         context_release(taking->handoff.context);
     thread_leave();
@@ -322,6 +367,7 @@ void rules_units_begin(const void *semaphore, int units, struct here here) {
         return;
     left_its_sleep(thread);
     rules_thread_waits(thread, here);
+    waits_again(thread, here);
     if (queue_of(semaphore) == NULL && units == 0)
         looks_idle(thread, semaphore, NULL, here);
     struct queue *queue = consumers_queue(thread, semaphore, NULL, here);
@@ -340,13 +386,13 @@ void rules_units_end(const void *semaphore, bool succeeded, struct here here) {
     }
     struct queue_place place = {here.site, 0};
     left_its_sleep(thread);
-    depth_of(thread, here, &place.depth);
+    queue_depth_of(thread, here, &place.depth);
     if (succeeded) {
         struct taking taking = {.thread = thread, .here = here};
         works(thread, queue, queue_generation(queue));
         taking.handoff = queue_take(queue, queue_generation(queue), place, false, thread->flow.serial);
         if (consumers_queue(thread, semaphore, NULL, here) != NULL)
-            hand_to(thread, &taking);
+            queue_hand_to(thread, &taking);
         else
             context_release(taking.handoff.context);
     }
@@ -379,9 +425,11 @@ void rules_post_end(const struct queue_pending *post, bool succeeded) {
 }
 
 void rules_queue_memory(const void *address) {
-    if (queue_of(address) == NULL || process_is_borrowed() || thread_enter() == NULL)
+    bool known = queue_of(address) != NULL || bell_of(address) != NULL;
+    if (!known || process_is_borrowed() || thread_enter() == NULL)
         return;
     queue_forget(address);
+    bell_forget(address);
     thread_leave();
 }
 
@@ -391,6 +439,7 @@ void rules_queue_memory(const void *address) {
  * way round. */
 bool rules_queue_evidence(struct thread *thread, const struct context *request) {
     const struct frame *top = frame_top(thread);
+    bell_evidence(thread, request);
     if (top == NULL || !top->from_queue || request == NULL || request->kind == CONTEXT_AMBIGUOUS)
         return false;
     struct context *node = thread->flow.current != NULL ? context_tagged(thread->flow.current) : NULL;

@@ -57,4 +57,5 @@ void rules_thread_is_worker(struct thread *thread) {
 void rules_forked(void) {
     root_forked();
     queue_forked();
+    bell_forked();
 }

@@ -10,7 +10,8 @@
  *     again for POLLED_AT_MOST, lest the others wait too long.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
- * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. */
+ * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where
+ * its callback begins nobody sees, so a batch with one in it is queued, too. */
 #include "rules_own.h"
 #include "wait.h"
 
@@ -89,6 +90,15 @@ static struct context *connection_context(const struct sighting *sighting, uint3
     return request != NULL ? request : cell_copy(&file->root, sighting->generation);
 }
 
+/* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have
+ * been served by then, or be served along with these. Consumes the reference and returns another. */
+static struct context *not_proven(struct context *context, struct thread *thread) {
+    struct context *doubtful =
+        context != NULL ? context_ambiguous(context, NULL, 0, thread->flow.serial) : NULL;
+    context_release(context);
+    return doubtful;
+}
+
 /* A reference to what one event is about; NULL: the loop's base. */
 static struct context *event_context(struct thread *thread, const struct sighting *sighting, uint32_t events,
                                      struct batch *batch) {
@@ -106,7 +116,8 @@ static struct context *event_context(struct thread *thread, const struct sightin
         batch->wake_up = true;
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
-        return mailbox_peek_new(file->mailbox, thread->flow.serial).context;
+        batch->unread = true;
+        return not_proven(mailbox_peek_new(file->mailbox, thread->flow.serial).context, thread);
     case FILE_PIPE:
         batch->wake_up |= (events & EPOLLIN) != 0;
         return pipe_event(thread, sighting, events);
@@ -195,7 +206,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
     frame->lone = wait->epoll == NULL && batch->events == 1;
-    frame->queued = queued || loop_timers_due(wait->loop);
+    frame->unread = batch->unread && batch->mixed;
+    frame->queued = queued || frame->unread || loop_timers_due(wait->loop);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);

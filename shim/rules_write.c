@@ -51,16 +51,15 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
     struct open_file *file = passage->file;
     if (!read_here(frame_top(thread), file) || frame_top(thread)->lost)
         rules_contradicted(thread);
-    if (file_has(file, FILE_DEFERS)) {
-        passage->passing = true;
+    passage->passing = true;
+    if (file_has(file, FILE_DEFERS))
         return request;
-    }
     passage->foreign = true;
     if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
         file_mark(file, FILE_PUBLISHES, true);
     if (!file_has(file, FILE_PUBLISHES))
         return doubt(thread, request);
-    context_release(request); /* a publish is work of who publishes, and he goes on */
+    context_release(request);
     return NULL;
 }
 

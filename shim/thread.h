@@ -9,6 +9,7 @@
 
 #include "../ctxstore/flow.h"
 #include "../ctxstore/origin.h"
+#include "bell.h"
 #include "process.h"
 #include "provenance.h"
 #include "queue.h"
@@ -27,10 +28,11 @@ struct loop {
     uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
-    uint8_t logs_after; /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint8_t silent;     /* E5: so many frames in a row it wrote to no log after it had answered last */
-    bool logs;          /* E5: it has written to a log after an answer */
-    bool timed;         /* E3: its timers do the work of requests */
+    uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
+    uint8_t silent;          /* E5: so many frames in a row it wrote to no log after it had answered last */
+    uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    bool logs;               /* E5: it has written to a log after an answer */
+    bool timed;              /* E3: its timers do the work of requests */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -56,29 +58,37 @@ struct frame {
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     bool fresh;                   /* ... and no hook was entered since it answered */
     bool touched;                 /* ... and something else was touched since */
-    bool watched, followed;       /* ... and a log after it is looked out for; and was written */
+    bool watched;                 /* ... and a log after it is looked out for */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
+    uint8_t answers;              /* ... how many it gave */
     uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
     uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;        /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
+enum { QUEUE_RESTS = 4 };
 struct queue_part {
-    struct here waited;                        /* where it last waited for a queue that is not known yet */
+    struct here waited;             /* where it waited last */
+    struct here rests[QUEUE_RESTS]; /* where it did so without work */
+    unsigned next_rest;
     struct queue *held, *asleep, *woke, *busy; /* NULL: none */
     uint32_t held_life, asleep_life, woke_life, busy_life;
     uint16_t held_depth;          /* of a recursive mutex */
     bool signalled;               /* since it holds the mutex, it signalled the condition */
     bool timed_out;               /* nobody woke it up */
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
+    struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
+    uint8_t rung;                 /* by which kind it was woken up, until its section ends */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */

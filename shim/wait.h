@@ -33,6 +33,7 @@ struct batch {
     unsigned connections; /* ... and of a connection, or of a listener, which is as good as several */
     bool mixed;           /* not all the same */
     bool wake_up;         /* E5: an eventfd or a pipe is among them */
+    bool unread;          /* E7: ... an eventfd that nobody need read */
 };
 
 /* A wait of this loop begins: what was before is over, if it is. */

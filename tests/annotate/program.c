@@ -527,6 +527,31 @@ __attribute__((noinline)) static void serve(void) {
     note("served", good);
 }
 
+static ctxshim_scope request(const char *name) {
+    return ctxshim_root(name);
+}
+
+/* Two requests' lines come out in the second; then what each writes by itself. */
+static void gathered(void) {
+    ctxshim_scope scope = request("a");
+    NOTE(write(2, "a1\na2\n", 6));
+    ctxshim_pop(&scope);
+    scope = request("b");
+    NOTE(write(2, "b1\nb2\n", 6));
+    ctxshim_pop(&scope);
+    scope = request("c"); /* gathers its line */
+    ctxshim_pop(&scope);
+    scope = request("d");
+    NOTE(write(2, "c\nd\n", 4));
+    ctxshim_pop(&scope);
+    scope = request("e");
+    for (int i = 0; i < 16; i++)
+        NOTE(write(2, i < 15 ? "." : "\n", 1));
+    for (int i = 0; i < 16; i++)
+        NOTE(write(2, "e\n", 2));
+    ctxshim_pop(&scope);
+}
+
 static void loop_left(void) {
     serve();
     if (*argument == 'f')
@@ -564,7 +589,7 @@ static const struct scene stories[] = {
                                         ROW(ends_fsetpos64) ROW(file_copies) ROW(copies) ROW(replaced)
                                             ROW(taken) ROW(told_but_not_moved) ROW(stderr_turns_binary)
                                                 ROW(forks) ROW(threads) ROW(cancelled) ROW(signals)
-                                                    ROW(cookie) ROW(loop_left){0}};
+                                                    ROW(cookie) ROW(loop_left) ROW(gathered){0}};
 
 static bool run(const struct scene *scenes, const char *wanted) {
     for (; scenes->name != NULL; scenes++) {

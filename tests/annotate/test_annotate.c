@@ -561,6 +561,17 @@ Test(annotate, a_cancelled_call_leaves_nothing_behind, .timeout = 60) {
     expect_story("annotate=stderr", PIPE, "cancelled", NULL, "");
 }
 
+/* E12: what the program has gathered of several requests is in doubt, and single lines after it for a while.
+ */
+Test(annotate, gathered_lines_are_in_doubt) {
+    GString *expected =
+        g_string_new("[a] a1\n[a] a2\n[b] b1\n[b] b2\n[d?] c\n[d?] d\n[e?] ...............\n");
+    for (int i = 0; i < 16; i++)
+        g_string_append(expected, i < 15 ? "[e?] e\n" : "[e] e\n");
+    expect_story("annotate=stderr", PIPE, "gathered", NULL, expected->str);
+    g_string_free(expected, TRUE);
+}
+
 /* A hook that is entered from outside a loop ends what the loop was at. */
 Test(annotate, a_line_after_the_loop_is_none_of_its_last_requests) {
     const char *const before = "[job conn#1 req#1] inside\n[job] outside";

@@ -218,6 +218,94 @@ CASE(E5, one_that_logs_before_them_is_not) {
     }
 }
 
+static void ask_and_wait_for_two(void) {
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(1000) == 2);
+}
+
+/* [answer A] [answer B] [log A] [log B]: in doubt from B's answer on, until the loop gets one event a wait.
+ */
+CASE(E5, a_batch_whose_logs_come_later_is_in_doubt_until_its_loop_is_exact) {
+    connect_all();
+    for (int round = 0; round < 8; round++) {
+        ask_and_wait_for_two();
+        for (int i = 0; i < 2; i++) {
+            READ(i);
+            ANSWER(i);
+        }
+        LOG();
+        EXPECT(in_doubt());
+        LOG();
+        EXPECT(in_doubt());
+    }
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    EXPECT(WAIT(1000) == 1);
+}
+
+/* Who is never seen to log is not in doubt for long after an answer, nor is his loop changed. */
+CASE(E5, a_loop_that_writes_no_log_is_learnt) {
+    connect_all();
+    for (int round = 0; round < 20; round++) {
+        ask_and_wait_for_two();
+        for (int i = 0; i < 2; i++) {
+            READ(i);
+            EXPECT(!in_doubt());
+            ANSWER(i);
+            if (round < 3 || round > 5)
+                EXPECT(in_doubt() == (i == 1 && round < 3));
+        }
+    }
+}
+
+/* All of a batch is read, then all of it answered: nothing of it is in doubt but who is current in between.
+ */
+CASE(E0, a_loop_that_answers_its_batch_in_a_later_phase_stays_whole) {
+    connect_all();
+    for (int round = 0; round < 30; round++) {
+        ask_and_wait_for_two();
+        READ(0);
+        READ(1);
+        ANSWER(0);
+        ANSWER(1);
+    }
+}
+
+/* One listener's event, and two requests that were accepted and read in its frame: then a task of one of
+ * them. */
+CASE(E0, a_second_request_read_in_a_listeners_frame_puts_it_in_doubt) {
+    int first, second;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, listener, EPOLLIN);
+    raw_write(raw_connect(listener), "question");
+    raw_write(raw_connect(listener), "question");
+    REQUIRE(WAIT(1000) == 1);
+    first = accept(listener, NULL, NULL);
+    second = accept(listener, NULL, NULL);
+    REQUIRE(read(first, bytes, sizeof bytes) > 0);
+    EXPECT_STACK("conn#4 req#1");
+    REQUIRE(read(second, bytes, sizeof bytes) > 0);
+    EXPECT_STACK("conn#5 req#1");
+    LOG();
+    EXPECT_STACK("conn#5 req#1?");
+}
+
+/* The callback of an eventfd that is not read may have begun after any touch. */
+CASE(E7, a_batch_with_an_unread_wake_up_is_in_doubt) {
+    int wake = eventfd(0, EFD_NONBLOCK);
+    uint64_t one = 1;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, wake, EPOLLIN | EPOLLET);
+    REQUIRE(kernel_call(SYS_write, wake, (long)&one, sizeof one, 0, 0, 0) == sizeof one);
+    raw_write(clients[0], "question");
+    REQUIRE(WAIT(1000) == 2);
+    READ(0);
+    EXPECT_STACK("conn#1 req#1");
+    LOG();
+    EXPECT_STACK("conn#1 req#1?");
+}
+
 CASE(loops, the_end_of_a_connection_is_its_own_callback) {
     connect_all();
     raw_write(clients[0], "question");

@@ -36,6 +36,12 @@ $(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
 
+TEST_BINARIES += $(BUILD)/tests/test_hooks_cost
+TEST_PREREQS += $(BENCH)/hooks
+$(BUILD)/tests/test_hooks_cost: tests/bench/test_hooks_cost.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(LDFLAGS) -lcriterion
+
 .PHONY: bench-hooks
 bench-hooks: $(BENCH)/hooks $(BUILD)/libctxshim.so
 	scripts/bench-hooks.sh

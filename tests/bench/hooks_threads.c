@@ -57,6 +57,11 @@ void hooks_prepare_threads(void) {
     pthread_t consumer;
     sure(sem_init(&semaphore, 0, 1), "sem_init");
     sure(-pthread_create(&consumer, NULL, consume, NULL), "pthread_create");
+    for (int i = 0; i < 8; i++) { /* from here on one queue is known */
+        await_consumer();
+        hand_over();
+    }
+    await_consumer();
     sure(sigaction(SIGUSR1, &(struct sigaction){.sa_handler = handle}, NULL), "sigaction");
     sure(getcontext(&there), "getcontext");
     there.uc_stack.ss_sp = stack;

@@ -1,5 +1,6 @@
-/* Seeds of the binary formats, which nobody wants to write by hand: `seeds record|core|elf` writes one on stdout.
- * The core file is of a process that has the shim and two threads, one of them in an operation of a root. */
+/* Seeds of the binary formats, which nobody wants to write by hand: `seeds record|core|elf` writes one on
+ * stdout. The core file is of a process that has the shim and two threads, one of them in an operation of a
+ * root. */
 #include "../../shim/census.h"
 #include "../../shim/record.h"
 

@@ -1,6 +1,7 @@
-/* A program that goes on whatever fails: libfault.c fails its calls. First one thread serves clients, and says what
- * each of its calls came back with; then threads hand work to each other until all of it has arrived. Linked with
- * the shim's own objects (-DLINKED) it says last, on stderr, whether contexts are left. */
+/* A program that goes on whatever fails: libfault.c fails its calls. First one thread serves clients, and
+ * says what each of its calls came back with; then threads hand work to each other until all of it has
+ * arrived. Linked with the shim's own objects (-DLINKED) it says last, on stderr, whether contexts are left.
+ */
 #include "../../ctxstore/context.h"
 #include "../../ctxstore/kernel.h"
 
@@ -220,7 +221,8 @@ int main(void) {
     char nothing = 0;
     printf("end %zd\n", write(-1, &nothing, 1));
 #ifdef LINKED
-    fprintf(stderr, "live contexts = %zu, faults = %ld\n", context_live(), fault_count != NULL ? fault_count() : 0);
+    fprintf(stderr, "live contexts = %zu, faults = %ld\n", context_live(),
+            fault_count != NULL ? fault_count() : 0);
 #endif
     return 0;
 }

@@ -13,7 +13,7 @@ $(HAZARDS)/cases: tests/behaviour/cases.c $(HAZARD_CASES) tests/hazards/storm.c 
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fexceptions -Ishim -DBEHAVIOUR_PROGRAM -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread -lutil
 
-$(BUILD)/tests/test_hazards: tests/hazards/test_hazards.c $(HAZARD_CASES) tests/transparency/pair.c \
+$(BUILD)/tests/test_hazards: tests/hazards/test_hazards.c tests/hazards/test_security.c $(HAZARD_CASES) tests/transparency/pair.c \
 		tests/transparency/pair.h $(HAZARD_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Ishim -Wno-unused-function -DBUILD='"$(BUILD)"' $(shell pkg-config --cflags glib-2.0) -o $@ \

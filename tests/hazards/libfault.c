@@ -1,7 +1,7 @@
-/* Calls that fail as they may: a preload that stands behind the shim, so that what it does is what the shim takes
- * for the real call. FAULTS is a seed: which calls fail, and how, is told by it, the function and how many times
- * that was called, so a program that makes the same calls meets the same faults. Without it all goes well; and so
- * does all after fault_stop. What a descriptor up to 2 is for is left alone. */
+/* Calls that fail as they may: a preload that stands behind the shim, so that what it does is what the shim
+ * takes for the real call. FAULTS is a seed: which calls fail, and how, is told by it, the function and how
+ * many times that was called, so a program that makes the same calls meets the same faults. Without it all
+ * goes well; and so does all after fault_stop. What a descriptor up to 2 is for is left alone. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -196,7 +196,8 @@ int sem_wait(sem_t *semaphore) {
     FAIL return real(semaphore);
 }
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument) {
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
+                   void *argument) {
     BEGIN(pthread_create, false, EAGAIN, EPERM);
     return error > 0 ? error : real(thread, attributes, body, argument);
 }

@@ -106,7 +106,7 @@ sub vcl_recv {
 END
     mkdir "$work/varnish"
     set -- varnishd -F -j none -n "$work/varnish" -a "127.0.0.1:$front_port" -f "$work/front.vcl" \
-        -p thread_pool_min=80
+        -p thread_pool_min=200
     ;;
 *) no_verdict "usage: proxy.sh [haproxy | h2o | squid | varnish]" ;;
 esac

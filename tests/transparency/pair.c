@@ -10,6 +10,7 @@
 
 static const char frame[] =
     "dir=$(mktemp -d) || exit 99; trap 'rm -rf \"$dir\"' EXIT; TREE=$PWD; cd \"$dir\" || exit 99\n"
+    "start() { exec=exec; ctx \"$@\"; }; exec=\n"
     "mkdir w && cd w || exit 99; HOME=$dir; export HOME TREE\n"
     "port() { python3 -c 'import socket; s = socket.socket(); s.bind((\"127.0.0.1\", 0)); "
     "print(s.getsockname()[1])'; }\n";
@@ -17,11 +18,12 @@ static const char frame[] =
 static char *way_of(const char *options) {
     char *library = realpath(BUILD "/libctxshim.so", NULL);
     cr_assert(library != NULL, "no " BUILD "/libctxshim.so");
-    char *way = options != NULL
-                    ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=\"%s\" \"$@\"; }\n"
-                                      "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
-                                      library, options)
-                    : g_strdup("SHIM=; ctx() { \"$@\"; }\n");
+    char *way =
+        options != NULL
+            ? g_strdup_printf("SHIM=%s; ctx() { LD_PRELOAD=$SHIM CTXSHIM_OPTIONS=\"%s\" $exec \"$@\"; }\n"
+                              "ctx grep -q libctxshim /proc/self/maps || exit 98\n",
+                              library, options)
+            : g_strdup("SHIM=; ctx() { $exec \"$@\"; }\n");
     free(library);
     return way;
 }
@@ -30,7 +32,8 @@ struct outcome pair_run(const char *script, const char *options) {
     struct outcome outcome;
     char *way = way_of(options), *text = g_strconcat(way, frame, script, NULL);
     char limit[16];
-    g_snprintf(limit, sizeof limit, "%d", PAIR_SECONDS);
+    g_snprintf(limit, sizeof limit, "%d",
+               getenv("HAZARDS_THOROUGH") != NULL ? 3 * PAIR_SECONDS : PAIR_SECONDS);
     char *arguments[] = {"timeout", "-s", "KILL", limit, "bash", "-c", text, NULL};
     GError *error = NULL;
     bool started = g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &outcome.out,

@@ -1,9 +1,10 @@
 /* A shell script is run plain and under the shim, each in an empty directory of its own with the same name;
  * stdout, stderr and exit status must be equal. To be run from the root of the tree.
  *
- * In a script `ctx PROGRAM…` puts the program under the shim, or, plain, does not; `port` prints a free one;
- * and $TREE is the root of the tree. A script that takes longer than PAIR_SECONDS is killed, which is a
- * difference. */
+ * In a script `ctx PROGRAM…` puts the program under the shim, or, plain, does not; `start PROGRAM… &` does so
+ * in the background, where $! is then the program itself; `port` prints a free one; and $TREE is the root of
+ * the tree. A script that takes longer than PAIR_SECONDS (three times that where HAZARDS_THOROUGH is set) is
+ * killed, which is a difference. */
 #ifndef TESTS_TRANSPARENCY_PAIR_H
 #define TESTS_TRANSPARENCY_PAIR_H
 

@@ -12,10 +12,10 @@
  *
  * How to add a call: give it a row in WITNESSED and a body further down: bind(), the real call, saw().
  *
- * A write to a stream socket is looked at *inside* the call: what the shim knows of it holds for that call, and
- * need not hold any longer when it has returned. So the same source is built a second time (WITNESS_INNER) and
- * loaded behind the shim, where the shim's own call comes by; that one records these writes and nothing else,
- * and the outer one, where it finds it, leaves them to it. Both write to one file.
+ * A write to a stream socket is looked at *inside* the call: what the shim knows of it holds for that call,
+ * and need not hold any longer when it has returned. So the same source is built a second time
+ * (WITNESS_INNER) and loaded behind the shim, where the shim's own call comes by; that one records these
+ * writes and nothing else, and the outer one, where it finds it, leaves them to it. Both write to one file.
  *
  * Rules kept here:
  *  - The host's errno, results and output stay as they are.
@@ -553,7 +553,7 @@ OUTERMOST ssize_t __recv_chk(int fd, void *buffer, size_t size, size_t room, int
 }
 
 OUTERMOST ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address,
-                          socklen_t *length) {
+                           socklen_t *length) {
     bind_all();
     const ssize_t moved = next.recvfrom(fd, buffer, size, flags, address, length);
     received("recvfrom", fd, buffer, size, flags, moved);
@@ -561,7 +561,7 @@ OUTERMOST ssize_t recvfrom(int fd, void *buffer, size_t size, int flags, __SOCKA
 }
 
 OUTERMOST ssize_t __recvfrom_chk(int fd, void *buffer, size_t size, size_t room, int flags,
-                                __SOCKADDR_ARG address, socklen_t *length) {
+                                 __SOCKADDR_ARG address, socklen_t *length) {
     bind_all();
     const ssize_t moved = next.__recvfrom_chk(fd, buffer, size, room, flags, address, length);
     received("__recvfrom_chk", fd, buffer, size, flags, moved);
