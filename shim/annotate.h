@@ -106,8 +106,9 @@ enum { JSON_MEMBER = 1200 };
 /* What the lines are that begin in a text. Objects: each goes on with a member's name. */
 enum json_lines { JSON_NONE, JSON_OBJECTS, JSON_MIXED };
 enum json_lines annotate_json_lines(const char *text, size_t size, bool midline);
-/* The member for what is current now, with a comma behind: returns its size, 0: none. */
-size_t annotate_json_member(char member[JSON_MEMBER]);
+/* The member for what is current now, with a comma behind: returns its size, 0: none. `doubtful`: it is not
+ * for sure whose lines they are. */
+size_t annotate_json_member(char member[JSON_MEMBER], bool doubtful);
 
 /* --- logs that are no descriptor (annotate_system.c) ------------------------------------------------- */
 

@@ -45,7 +45,7 @@ static size_t plain_at(const unsigned char *at) {
     return more + 1;
 }
 
-size_t annotate_json_member(char member[JSON_MEMBER]) {
+size_t annotate_json_member(char member[JSON_MEMBER], bool doubtful) {
     static const char open[] = "\"ctxshim\":\"", close[] = "\",", digits[] = "0123456789abcdef";
     enum { ESCAPED = 6, NAME = (JSON_MEMBER - sizeof open - sizeof close) / ESCAPED };
     char name[NAME] = "", *to = member;
@@ -67,6 +67,8 @@ size_t annotate_json_member(char member[JSON_MEMBER]) {
             at++;
         }
     }
+    if (doubtful && to[-1] != '?')
+        *to++ = '?';
     to = mempcpy(to, close, sizeof close - 1);
     return (size_t)(to - member);
 }

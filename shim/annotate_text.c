@@ -121,7 +121,8 @@ static bool spread_json(struct spread *spread, const struct draft *draft) {
     enum json_lines lines = annotate_json_lines(draft->text, draft->size, spread->midline);
     if (lines != JSON_OBJECTS)
         return lines == JSON_NONE;
-    size_t size = spread->first == spread->each ? annotate_json_member(spread->member) : 0;
+    bool doubtful = spread->each_size > 3 && spread->each[spread->each_size - 3] == '?'; /* "?] " */
+    size_t size = spread->first == spread->each ? annotate_json_member(spread->member, doubtful) : 0;
     spread->first = spread->each = spread->member;
     spread->first_size = spread->each_size = size;
     spread->json = true;

@@ -151,6 +151,7 @@ ctxshim_scope ctxshim_root(const char *name) {
         trace_root(thread, scope.node);
         trace_attach(thread);
     }
+    activity_note(thread->flow.current);
     return opened(scope, &error);
 }
 
