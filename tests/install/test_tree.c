@@ -89,9 +89,11 @@ Test(install, the_api_is_versioned_and_all_else_that_is_exported_is_a_hook) {
     GPtrArray *functions = public_functions();
     for (guint i = 0; i < functions->len; i++)
         g_string_append_printf(expected, "%s@@CTXSHIM_1.0\n", (char *)g_ptr_array_index(functions, i));
-    shell("nm --dynamic --defined-only $stage/lib/ctxshim/libctxshim.so | sed 's/.* //' | grep -v "
-          "'^CTXSHIM_1.0' "
-          "| LC_ALL=C sort >$stage/exported");
+    /* Hooks on functions of which libc has an older kind stand under libc's own versions (hooks/versions.h).
+     */
+    shell("nm --dynamic --defined-only $stage/lib/ctxshim/libctxshim.so | sed -E 's/.* //; "
+          "s/@@?GLIBC_[0-9.]+$//' | "
+          "grep -vE '^(CTXSHIM|GLIBC)_[0-9]' | LC_ALL=C sort -u >$stage/exported");
     char *api = shell("grep '^ctxshim_' $stage/exported");
     cr_expect_str_eq(api, expected->str, "exported:\n%s", api);
     shell("$stage/bin/ctxshim hooks --names | LC_ALL=C sort >$stage/hooks");
