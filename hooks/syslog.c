@@ -9,17 +9,21 @@ static bool is_logged(int priority) {
 }
 
 static void log_plain(int priority, const char *format, va_list arguments) {
+    if (!is_logged(priority)) {
+        REAL(vsyslog)(priority, format, arguments);
+        return;
+    }
     char room[SYSLOG_FORMAT];
-    if (is_logged(priority))
-        format = annotate_syslog_format(format, false, room);
-    REAL(vsyslog)(priority, format, arguments);
+    REAL(vsyslog)(priority, annotate_syslog_format(format, false, room), arguments);
 }
 
 static void log_fortified(int priority, int flag, const char *format, va_list arguments) {
+    if (!is_logged(priority)) {
+        REAL(__vsyslog_chk)(priority, flag, format, arguments);
+        return;
+    }
     char room[SYSLOG_FORMAT];
-    if (is_logged(priority))
-        format = annotate_syslog_format(format, flag > 0, room);
-    REAL(__vsyslog_chk)(priority, flag, format, arguments);
+    REAL(__vsyslog_chk)(priority, flag, annotate_syslog_format(format, flag > 0, room), arguments);
 }
 
 GATED_HOOK(void, vsyslog, (int priority, const char *format, va_list arguments)) {

@@ -59,8 +59,10 @@ static bool is_journal(const struct sockaddr_un *address, size_t size) {
     memcpy(path, address->sun_path, size - start);
     path[size - start] = '\0';
     size_t length = strlen(path);
-    return strstr(path, folder) != NULL && length >= sizeof name - 1 &&
-           strcmp(path + length - (sizeof name - 1), name) == 0;
+    const char *at = path;
+    while (*at != '\0' && strncmp(at, folder, sizeof folder - 1) != 0)
+        at++;
+    return *at != '\0' && length >= sizeof name - 1 && strcmp(path + length - (sizeof name - 1), name) == 0;
 }
 
 /* The prefix is "[", the text and "] ". */

@@ -68,7 +68,7 @@ bool bell_is_exit(const void *mutex, struct queue_place place);
 /* The bits of these mutexes in the queues' filter. */
 uint64_t bell_filter(void);
 
-void bell_judge(uint8_t kind, bool agrees, bool touched);
+void bell_judge(uint8_t number, bool agrees, bool touched);
 void bell_forget(const void *condition);
 void bell_forked(void);
 

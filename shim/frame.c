@@ -116,7 +116,7 @@ static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
-    if (frame->watched && !frame->touched && frame->loop->lines < UINT16_MAX)
+    if (frame->watched && !frame->touched && frame->loop != NULL && frame->loop->lines < UINT16_MAX)
         frame->loop->lines++;
     bool lost = frame->passing != 0 || in_doubt(thread);
     if (lost && frame->unread)

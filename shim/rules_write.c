@@ -49,7 +49,8 @@ static bool read_here(const struct frame *frame, const struct open_file *file) {
 static struct context *respond_elsewhere(struct thread *thread, struct passage *passage,
                                          struct context *request) {
     struct open_file *file = passage->file;
-    if (!read_here(frame_top(thread), file) || frame_top(thread)->lost)
+    const struct frame *frame = frame_top(thread);
+    if (frame == NULL || !read_here(frame, file) || frame->lost)
         rules_contradicted(thread);
     passage->passing = true;
     if (file_has(file, FILE_DEFERS))

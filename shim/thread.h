@@ -29,9 +29,7 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint8_t silent;          /* E5: so many frames in a row it wrote to no log after it had answered last */
     uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
-    bool logs;               /* E5: it has written to a log after an answer */
     bool timed;              /* E3: its timers do the work of requests */
 };
 

@@ -286,6 +286,7 @@ struct event {
 
 static void event_put(struct trace_writer *writer, int tid, const struct event *event) {
     size_t length = event->length < TRACE_NAME_MOST ? event->length : TRACE_NAME_MOST;
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes an event for an empty one. */
     size_t first = length < TRACE_TEXT ? length : TRACE_TEXT;
     struct trace_slot *slot = slot_begin(writer);
     slot->type = (uint8_t)event->type;
@@ -299,6 +300,7 @@ static void event_put(struct trace_writer *writer, int tid, const struct event *
     slot->fd = event->fd;
     slot->by = event->by;
     memset(slot->text, 0, sizeof slot->text);
+    /* cppcheck-suppress knownConditionTrueFalse ; as above. */
     if (first > 0)
         memcpy(slot->text, event->text, first);
     slot_end(writer, slot);

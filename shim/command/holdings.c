@@ -43,9 +43,10 @@ static const struct record_module *module_of(struct taking *taking, const char *
     struct record_module *module = g_hash_table_lookup(taking->modules, path);
     if (module != NULL)
         return module;
-    module = g_malloc0(sizeof *module + strlen(path) + 1);
+    size_t length = strlen(path);
+    module = g_malloc0(sizeof *module + length + 1);
     module->base = base_of(taking->target, path);
-    strcpy(module->path, path);
+    memcpy(module->path, path, length);
     g_hash_table_insert(taking->modules, g_strdup(path), module);
     return module;
 }

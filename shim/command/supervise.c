@@ -43,7 +43,7 @@ static bool has_ended(pid_t child, int *status) {
     while (waitpid(child, status, WNOHANG | WUNTRACED) == child) {
         if (!WIFSTOPPED(*status))
             return true;
-        raise(SIGSTOP);
+        kill(getpid(), SIGSTOP);
         kill(child, SIGCONT);
     }
     return false;
@@ -157,7 +157,7 @@ static void die_of(int signal) {
     sigaddset(&one, signal);
     struct sigaction fate = {.sa_handler = SIG_DFL};
     sigaction(signal, &fate, NULL);
-    raise(signal);
+    kill(getpid(), signal);
     sigprocmask(SIG_UNBLOCK, &one, NULL);
 }
 

@@ -68,7 +68,7 @@ static void children_read(const char *path, GPtrArray *processes) {
 
 static int convert(const struct trace_options *options, const char *path, GError **error) {
     const struct format *format = format_find(options->format);
-    struct trace_process *process = trace_file_read(path, error);
+    struct trace_process *process = format != NULL ? trace_file_read(path, error) : NULL;
     if (process == NULL)
         return EXIT_REFUSED;
     GPtrArray *processes = g_ptr_array_new_with_free_func(free_process);

@@ -44,7 +44,6 @@ static void serve(const char *script, const char *settings) {
 BOTH(nginx_proxy, "nginx-proxy.sh")
 BOTH(nginx_files, "nginx-files.sh")
 BOTH(memcached, "memcached.sh")
-BOTH(lighttpd, "lighttpd.sh")
 BOTH(apache_event, "apache.sh event")
 BOTH(apache_worker, "apache.sh worker")
 BOTH(apache_prefork, "apache.sh prefork")
@@ -60,6 +59,10 @@ Test(memcached, annotated, .timeout = 150) {
 
 /* Loops that work outside their events have to prove it first; then, and with dispatch=exact, nothing is
  * unknown. */
+
+Test(lighttpd, dispatch_exact, .timeout = 150) {
+    serve("lighttpd.sh", "DISPATCH=exact");
+}
 
 Test(redis, dispatch_exact, .timeout = 150) {
     serve("redis.sh", "DISPATCH=exact");
