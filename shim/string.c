@@ -32,6 +32,10 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size) {
     return to;
 }
 
+void *mempcpy(void *restrict to, const void *restrict from, size_t size) {
+    return (char *)memcpy(to, from, size) + size;
+}
+
 void *memmove(void *to, const void *from, size_t size) {
     char *out = to;
     const char *in = from;
@@ -118,6 +122,13 @@ char *strchr(const char *text, int byte) {
 
 char *strrchr(const char *text, int byte) {
     return memrchr(text, byte, strlen(text) + 1);
+}
+
+size_t strspn(const char *text, const char *wanted) {
+    size_t length = 0;
+    while (text[length] != '\0' && strchr(wanted, text[length]) != NULL)
+        length++;
+    return length;
 }
 
 size_t strcspn(const char *text, const char *stops) {
