@@ -94,8 +94,30 @@ size_t strnlen(const char *text, size_t most) {
     return length;
 }
 
+/* Where the first zero byte of a word is, of which there is one; the machines that we know are little-endian.
+ */
+static inline size_t zero_at(word bytes) {
+    return (size_t)__builtin_ctzll((bytes - word_of(1)) & ~bytes & word_of(0x80)) / 8;
+}
+
+/* Aligned words never reach into a page that the text is not in; nor does the first one, unless the text
+ * begins at the end of a page. */
 size_t strlen(const char *text) {
-    return strnlen(text, SIZE_MAX);
+    enum { PAGE = 4096 };
+    const char *at = text;
+    if ((uintptr_t)text % PAGE <= PAGE - sizeof(word)) {
+        word first = *(const word *)text;
+        if (has_zero(first))
+            return zero_at(first);
+        at += sizeof(word) - (uintptr_t)text % sizeof(word);
+    } else {
+        for (; (uintptr_t)at % sizeof(word) != 0; at++)
+            if (*at == '\0')
+                return (size_t)(at - text);
+    }
+    while (!has_zero(*(const word *)at))
+        at += sizeof(word);
+    return (size_t)(at - text) + zero_at(*(const word *)at);
 }
 
 char *strcpy(char *restrict to, const char *restrict from) {
