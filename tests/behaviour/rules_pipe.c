@@ -353,8 +353,8 @@ CASE(F4, many_writers_and_many_readers) {
         pthread_join(readers[i], NULL);
     EXPECT(atomic_load(&wrong_items) == 0);
     EXPECT(atomic_load(&right_items) + atomic_load(&doubtful_items) == WRITERS * ITEMS);
-    EXPECT(atomic_load(&doubtful_items) <
-           WRITERS * ITEMS / 10); /* some hundredths when they are pushed off the processor */
+    /* How many are in doubt depends on who is pushed off the processor when: from a count that was lost until
+     * the pipe has been empty, all are. */
 }
 
 /* A full pipe of pointers, each of another context. */
