@@ -111,7 +111,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
 /* More of an answer, after which its frame was in doubt again. */
 static struct context *answer_context(struct thread *thread, struct passage *passage) {
     const struct frame *frame = frame_top(thread);
-    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence != EVIDENCE_RESPONSE)
+    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence < EVIDENCE_READ)
         return NULL;
     struct context *request = cell_copy(&passage->file->cell, passage->generation);
     passage->passing = context_descends(thread->flow.current, request) &&
