@@ -238,12 +238,15 @@ static void frame_next(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
-/* A request that the last callback read, and neither answered nor left with a carrier, lies in a queue of the
- * program's own. When that is worked off, nobody sees. */
+/* A request, or the reply to one, that the last callback read and neither answered nor left with a carrier, lies
+ * in a queue of the program's own. When that is worked off, nobody sees. */
 static bool left_in_queue(const struct frame *frame) {
-    return frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation &&
-           file_kind(frame->file) == FILE_CONNECTION && file_has(frame->file, FILE_OUTSTANDING) &&
-           !frame->handed_on;
+    const struct open_file *file = frame->file;
+    if (file == NULL || cell_generation(&file->cell) != frame->generation || frame->handed_on)
+        return false;
+    if (file_kind(file) == FILE_OUTBOUND)
+        return frame->touched && frame->provenance.evidence == EVIDENCE_READ;
+    return file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
 }
 
 void frame_reads(struct thread *thread, struct open_file *file) {
