@@ -238,8 +238,8 @@ static void frame_next(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
-/* A request, or the reply to one, that the last callback read and neither answered nor left with a carrier, lies
- * in a queue of the program's own. When that is worked off, nobody sees. */
+/* A request, or the reply to one, that the last callback read and neither answered nor left with a carrier,
+ * lies in a queue of the program's own. When that is worked off, nobody sees. */
 static bool left_in_queue(const struct frame *frame) {
     const struct open_file *file = frame->file;
     if (file == NULL || cell_generation(&file->cell) != frame->generation || frame->handed_on)

@@ -405,3 +405,18 @@ CASE(E0, nor_does_a_reply_that_was_passed_on) {
     LOG();
     EXPECT_STACK("conn#2 req#1");
 }
+
+/* Without a wait: who comes back for more of what he had goes on with that; who looks elsewhere, in vain,
+ * does not. */
+CASE(F7, who_looks_elsewhere_in_vain_has_nothing) {
+    connect_all();
+    for (int i = 0; i < 2; i++) {
+        raw_write(clients[i], "question");
+        READ(i);
+        ANSWER(i);
+    }
+    EXPECT(recv(servers[1], bytes, sizeof bytes, MSG_DONTWAIT) == -1);
+    EXPECT_STACK("conn#2 req#1");
+    EXPECT(recv(servers[0], bytes, sizeof bytes, MSG_DONTWAIT) == -1);
+    EXPECT_STACK("");
+}
