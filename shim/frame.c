@@ -76,7 +76,6 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .edge = wait.address,
                             .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
-    frame_limit_renew(thread);
     return frame;
 }
 
@@ -353,7 +352,8 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched = frame->loop != NULL && !frame->loop->exact && (frame->mixed || !is_silent(frame));
+    frame->watched =
+        frame->loop != NULL && !frame->loop->exact && (frame->mixed || frame->loop->answers < PROVEN);
     frame->answers += frame->watched && frame->answers < AT_MOST;
     if (!frame->mixed || !frame->watched)
         return false;

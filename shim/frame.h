@@ -16,7 +16,8 @@ static inline struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
-/* Opens a frame whose base is the enclosing loop's. NULL when they lie too deep. */
+/* Opens a frame whose base is the enclosing loop's; something is to be adopted in it. NULL when they lie too
+ * deep. */
 struct frame *frame_open(struct thread *thread, struct here wait);
 /* Ends the innermost. */
 void frame_end(struct thread *thread);

@@ -24,12 +24,24 @@ static struct loop *loop_to_forget(struct thread *thread) {
     return &thread->loops[thread->next_loop++ % LOOPS];
 }
 
+static bool is_loop(const struct loop *loop, const struct open_file *epoll, uint32_t generation,
+                    const void *site) {
+    return loop->site == site && loop->epoll == epoll && loop->generation == generation;
+}
+
 struct loop *loop_of(struct thread *thread, const struct open_file *epoll, struct here here) {
     uint32_t generation = epoll != NULL ? cell_generation(&epoll->cell) : 0;
-    for (struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
-        if (loop->site == here.site && loop->epoll == epoll && loop->generation == generation)
-            return loop;
-    struct loop *loop = loop_to_forget(thread);
+    struct loop *loop = &thread->loops[thread->last_loop];
+    if (is_loop(loop, epoll, generation, here.site))
+        return loop;
+    for (loop = thread->loops; loop < thread->loops + LOOPS; loop++)
+        if (is_loop(loop, epoll, generation, here.site))
+            break;
+    if (loop < thread->loops + LOOPS) {
+        thread->last_loop = (unsigned)(loop - thread->loops);
+        return loop;
+    }
+    loop = loop_to_forget(thread);
     *loop = (struct loop){.epoll = epoll,
                           .generation = generation,
                           .site = here.site,

@@ -137,7 +137,7 @@ struct thread {
     struct frame frames[FRAMES_DEEPEST];
     unsigned depth;
     struct loop loops[LOOPS];
-    unsigned next_loop;
+    unsigned next_loop, last_loop;        /* to be forgotten next; that waited last */
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
