@@ -89,6 +89,8 @@ bool annotate_wants_stream(FILE *stream, struct here here) {
     errno = error;
     if (!annotate_is_log(fd))
         return false;
+    if (__builtin_expect(frame_limit == 0, 0))
+        frame_logs();
     frame_settle(here);
     return true;
 }

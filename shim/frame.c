@@ -118,7 +118,8 @@ static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
-    if (frame->watched && !frame->touched && frame->followed < AT_MOST)
+    frame->noted = true;
+    if (frame->watched && frame->answered && !frame->touched && frame->followed < AT_MOST)
         frame->followed++;
     bool lost = frame->passing != 0 || in_doubt(thread);
     if (lost && frame->unread)
@@ -158,8 +159,7 @@ static bool is_silent(const struct frame *frame) {
 }
 
 bool frame_owes_logs(const struct frame *frame) {
-    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->lines + frame->followed > 0 &&
-           !logs_seldom(frame->loop);
+    return frame->unlogged > 0 && !is_silent(frame);
 }
 
 /* Only when the frame is over, or has gone on after a line: until then the lines for its answers may still
@@ -173,6 +173,11 @@ static void learn_lines(struct frame *frame) {
     frame->answers = frame->followed = 0;
     for (; loop->answers >= OF_LATE || loop->lines >= OF_LATE; loop->lines /= 2)
         loop->answers /= 2;
+}
+
+bool frame_to_watch(const struct frame *frame) {
+    const struct loop *loop = frame->loop;
+    return loop != NULL && !loop->exact && loop->answers < PROVEN;
 }
 
 void frame_wakes_up(struct thread *thread) {
@@ -333,6 +338,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         if (frame->followed > 0)
             learn_lines(frame);
         frame->touched = true;
+        frame->noted = false;
         frame->lines = 0;
     }
     frame->untouched &= evidence <= EVIDENCE_EVENT;
@@ -352,10 +358,9 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched =
-        frame->loop != NULL && !frame->loop->exact && (frame->mixed || frame->loop->answers < PROVEN);
+    frame->watched = frame_to_watch(frame) || (frame->mixed && frame->loop != NULL && !frame->loop->exact);
     frame->answers += frame->watched && frame->answers < AT_MOST;
-    if (!frame->mixed || !frame->watched)
+    if (!frame->mixed || !frame->watched || frame->noted)
         return false;
     frame->unlogged += frame->unlogged < UINT8_MAX;
     return frame->unlogged > 1 && !is_silent(frame);

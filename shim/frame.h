@@ -62,6 +62,8 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
+/* E5: is it of a loop of which that is not known yet? Then a line before an answer is looked out for, too. */
+bool frame_to_watch(const struct frame *frame);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the

@@ -64,6 +64,7 @@ struct frame {
     bool fresh;                   /* ... and no hook was entered since it answered */
     bool touched;                 /* ... and something else was touched since */
     bool watched;                 /* ... and a log after it is looked out for */
+    bool noted;                   /* a log was written since something was touched: it has its line */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
     uint16_t answers, followed; /* ... how many it gave, and how many a line followed; not learnt from yet */
     uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */

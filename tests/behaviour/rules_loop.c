@@ -400,9 +400,24 @@ CASE(E0, nor_does_a_reply_that_was_passed_on) {
     REQUIRE(WAIT(1000) == 2);
     REQUIRE(read(upstream, bytes, sizeof bytes) > 0);
     ANSWER(0);
+    LOG();
     READ(1);
     LOG();
     EXPECT_STACK("conn#2 req#1");
+}
+
+/* The very first batch of a loop: nobody knows yet that it logs after all of its answers. */
+CASE(E5, the_log_of_a_first_batch_may_come_after_another_request_was_read) {
+    connect_all();
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(1000) == 2);
+    READ(0);
+    ANSWER(0);
+    READ(1);
+    EXPECT_STACK("conn#2 req#1");
+    LOG();
+    EXPECT_STACK("conn#2 req#1?");
 }
 
 /* Without a wait: who comes back for more of what he had goes on with that; who looks elsewhere, in vain,
