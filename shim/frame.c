@@ -189,6 +189,16 @@ void frame_wakes_up(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
+/* What a batch has answered and not logged may be logged in the next one. */
+static void debts_pass_on(const struct frame *frame) {
+    if (frame->loop != NULL)
+        frame->loop->owed = frame->unlogged > frame->inherited ? frame->unlogged - frame->inherited : 0;
+}
+
+void frame_inherits_debts(struct frame *frame) {
+    frame->unlogged = frame->inherited = frame->various ? frame->loop->owed : 0;
+}
+
 static void wake_up_ends(const struct frame *frame) {
     if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
         return;
@@ -199,6 +209,7 @@ void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     wake_up_ends(frame);
     learn_lines(frame);
+    debts_pass_on(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
@@ -358,12 +369,20 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched = frame_to_watch(frame) || (frame->mixed && frame->loop != NULL && !frame->loop->exact);
+    frame->watched = frame_to_watch(frame) || (frame->various && frame->loop != NULL && !frame->loop->exact);
     frame->answers += frame->watched && frame->answers < AT_MOST;
-    if (!frame->mixed || !frame->watched || frame->noted)
+    if (!frame->various || !frame->watched || frame->noted)
         return false;
     frame->unlogged += frame->unlogged < UINT8_MAX;
     return frame->unlogged > 1 && !is_silent(frame);
+}
+
+void frame_answers_on(struct thread *thread, const struct context *request) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame->various || context_descends_surely(thread->flow.current, request))
+        return;
+    if (frame->unlogged == 0)
+        frame->unlogged = 1;
 }
 
 void frame_wrote(struct thread *thread, bool answers, bool doubtful) {

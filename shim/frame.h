@@ -55,6 +55,8 @@ void frame_passes(struct thread *thread, struct here here);
 /* E4: a call that is over was the current context's. `answers`: it was the answer. Is it in doubt again whose
  * work comes next? That is so too where several answers of a batch have gone out, and their log has not. */
 void frame_wrote(struct thread *thread, bool answers, bool doubtful);
+/* More of an answer to this request (borrowed), from another one's work: its line may still come. */
+void frame_answers_on(struct thread *thread, const struct context *request);
 /* E5: it may drain a queue. */
 void frame_wakes_up(struct thread *thread);
 /* E5: whoever drains a queue writes its log either before each answer or after it; only after it is the
@@ -64,6 +66,8 @@ bool frame_logs_after(const struct frame *frame);
 void frame_logs(void);
 /* E5: is it of a loop of which that is not known yet? Then a line before an answer is looked out for, too. */
 bool frame_to_watch(const struct frame *frame);
+/* E5: its batch may log what the one before has answered. */
+void frame_inherits_debts(struct frame *frame);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the

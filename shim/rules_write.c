@@ -232,6 +232,12 @@ static void answered(const struct passage *passage) {
     context_release(request);
 }
 
+static void answers_on(struct thread *thread, const struct passage *passage) {
+    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    frame_answers_on(thread, request);
+    context_release(request);
+}
+
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
@@ -244,6 +250,9 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         !file_has(file, FILE_OUTSTANDING))
         answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
+    if (result > 0 && !answers && file_kind(file) == FILE_CONNECTION && frame_top(thread) != NULL &&
+        frame_top(thread)->various)
+        answers_on(thread, passage);
     if (answers || passage->passing)
         frame_wrote(thread, answers, passage->passing);
 }

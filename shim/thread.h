@@ -30,6 +30,7 @@ struct loop {
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
     uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
 };
 
@@ -53,6 +54,7 @@ struct frame {
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
+    bool various;                 /* ... or none: it may go on with work of several requests */
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
@@ -67,7 +69,8 @@ struct frame {
     bool noted;                   /* a log was written since something was touched: it has its line */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
     uint16_t answers, followed; /* ... how many it gave, and how many a line followed; not learnt from yet */
-    uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */
+    uint8_t unlogged, lines;    /* various: answers that no log followed; lines of a log after several such */
+    uint8_t inherited;          /* ... how many of those the batch before has left */
     uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
     bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
