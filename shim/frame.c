@@ -119,7 +119,7 @@ static void log_written(struct thread *thread, struct frame *frame) {
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
     frame->noted = true;
-    if (frame->watched && frame->answered && !frame->touched && frame->followed < AT_MOST)
+    if (frame->watched && frame->followed < AT_MOST)
         frame->followed++;
     bool lost = frame->passing != 0 || in_doubt(thread);
     if (lost && frame->unread)
@@ -153,8 +153,13 @@ static bool logs_seldom(const struct loop *loop) {
     return loop->lines * SELDOM < loop->answers;
 }
 
+/* Of a loop that gets one event a wait now; a batch that came before that is one still. */
+static bool is_exact(const struct frame *frame) {
+    return frame->loop->exact && !frame->mixed;
+}
+
 static bool is_silent(const struct frame *frame) {
-    return frame->loop == NULL || frame->loop->exact ||
+    return frame->loop == NULL || is_exact(frame) ||
            (frame->loop->answers >= PROVEN && logs_seldom(frame->loop));
 }
 
@@ -369,7 +374,7 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched = frame_to_watch(frame) || (frame->various && frame->loop != NULL && !frame->loop->exact);
+    frame->watched = frame_to_watch(frame) || (frame->various && frame->loop != NULL && !is_exact(frame));
     frame->answers += frame->watched && frame->answers < AT_MOST;
     if (!frame->various || !frame->watched || frame->noted)
         return false;

@@ -27,6 +27,12 @@ static bool has_it_already(struct thread *thread, const struct context *context)
            (frame != NULL && frame->adopted_value && context_is(context, frame->adopted_serial));
 }
 
+/* In a later phase of a loop's turn, which works for many: until it has come back, and its frames reach
+ * there. */
+static bool frame_lies_outside(const struct thread *thread, const struct frame *frame) {
+    return frame->loop == NULL && thread->left_frame && rules_runs_loop(thread);
+}
+
 /* An empty one says "nobody knows": in a loop that watches
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
@@ -47,7 +53,7 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
     const struct frame *frame = frame_top(thread);
-    if (frame != NULL && (frame->queued || frame_owes_logs(frame)))
+    if (frame != NULL && (frame->queued || frame_owes_logs(frame) || frame_lies_outside(thread, frame)))
         frame_passes(thread, passage->here);
 }
 

@@ -29,7 +29,7 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
     uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
 };
@@ -68,13 +68,13 @@ struct frame {
     bool watched;                 /* ... and a log after it is looked out for */
     bool noted;                   /* a log was written since something was touched: it has its line */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
-    uint16_t answers, followed; /* ... how many it gave, and how many a line followed; not learnt from yet */
-    uint8_t unlogged, lines;    /* various: answers that no log followed; lines of a log after several such */
-    uint8_t inherited;          /* ... how many of those the batch before has left */
-    uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
-    uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;             /* ... was handed over by one */
+    uint16_t answers, followed;   /* ... how many it gave, and lines it wrote; not learnt from yet */
+    uint8_t unlogged, lines; /* various: answers that no log followed; lines of a log after several such */
+    uint8_t inherited;       /* ... how many of those the batch before has left */
+    uintptr_t passing;       /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t edge, limit;   /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;         /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;          /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
