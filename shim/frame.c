@@ -180,9 +180,8 @@ static void learn_lines(struct frame *frame) {
         loop->answers /= 2;
 }
 
-bool frame_to_watch(const struct frame *frame) {
-    const struct loop *loop = frame->loop;
-    return loop != NULL && !loop->exact && loop->answers < PROVEN;
+void frame_watch(struct frame *frame) {
+    frame->watched = frame->various && !is_silent(frame);
 }
 
 void frame_wakes_up(struct thread *thread) {
@@ -374,7 +373,8 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched = frame_to_watch(frame) || (frame->various && frame->loop != NULL && !is_exact(frame));
+    frame->watched =
+        frame->loop != NULL && !is_exact(frame) && (frame->various || frame->loop->answers < PROVEN);
     frame->answers += frame->watched && frame->answers < AT_MOST;
     if (!frame->various || !frame->watched || frame->noted)
         return false;

@@ -64,8 +64,8 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
-/* E5: is it of a loop of which that is not known yet? Then a line before an answer is looked out for, too. */
-bool frame_to_watch(const struct frame *frame);
+/* E5: unless the loop is known to log seldom, a line before its first answer is looked out for, too. */
+void frame_watch(struct frame *frame);
 /* E5: its batch may log what the one before has answered. */
 void frame_inherits_debts(struct frame *frame);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */

@@ -209,7 +209,7 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->unread = batch->unread && batch->mixed;
     frame->queued = queued || frame->unread || loop_timers_due(wait->loop);
     frame->various = batch->mixed || batch->first == NULL;
-    frame->watched = frame->various && frame_to_watch(frame);
+    frame_watch(frame);
     frame_inherits_debts(frame);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
