@@ -41,6 +41,10 @@ static inline bool holding_retains(enum holder_kind kind) {
     return kind != HOLDER_CONNECTION && kind != HOLDER_THREAD && kind != HOLDER_SCOPE;
 }
 
+static inline const char *holding_article(enum holder_kind kind) {
+    return kind == HOLDER_OUTBOUND ? "an " : "a ";
+}
+
 /* A capture of the API's that was not given back (captures.c). */
 struct capture {
     _Atomic(struct context *) context; /* NULL: free */

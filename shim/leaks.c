@@ -1,6 +1,6 @@
 /* Context leaks: see leaks.h, and record.h for the region that they are kept in.
  *
- * All of the region but `used`, `count` and `last` is written under one lock, before `used` says that it is
+ * All of the region but `used`, `count`, `last` and `age` is written under one lock, before `used` says that it is
  * there. A leak is told from another by its kind and its places: an index of these, beside the region, finds
  * it again. */
 #include "leaks.h"
@@ -274,8 +274,9 @@ static uint32_t leak_write(const struct leak *leak) {
     return offset;
 }
 
-static void leak_again(uint32_t offset) {
+static void leak_again(uint32_t offset, const struct leak *leak) {
     struct record_leak *entry = (struct record_leak *)((char *)leaks_region + offset);
+    entry->age = leak->age > entry->age ? leak->age : entry->age;
     atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed);
     atomic_store_explicit(&entry->last, wall_clock(), memory_order_relaxed);
 }
@@ -294,7 +295,7 @@ void leaks_note(const struct leak *leak) {
     if (probes == LEAKS_MOST)
         atomic_fetch_add_explicit(&leaks_region->dropped, 1, memory_order_relaxed);
     else if (known[slot].offset != 0)
-        leak_again(known[slot].offset);
+        leak_again(known[slot].offset, leak);
     else if ((known[slot].offset = leak_write(leak)) != 0)
         known[slot].key = key;
     lock_give(&region_lock);

@@ -35,6 +35,10 @@ void leaks_root_slow(struct thread *thread, struct here here);
 /* Looks for contexts that are held though their request is over (leaks_survey.c); each is noted once. Inside
  * the guard. */
 void leaks_survey(void);
+/* What holds it, and how it came there, in words (leaks_about.c). */
+struct holding;
+void leaks_about_holder(const struct holding *holding, char *buffer, size_t size);
+void leaks_how_it_came(const struct holding *holding, char *buffer, size_t size);
 /* The process comes to its end: what is open or alive now is left behind. Changes nothing. */
 void leaks_left(void);
 /* Prints what was found where options say, unless a command will (leaks_print.c). */

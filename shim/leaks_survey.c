@@ -10,20 +10,8 @@
 #include "census.h"
 #include "openfile.h"
 #include "options.h"
-#include "text.h"
-
-#include <arpa/inet.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 enum { SEEN_MOST = 4096, TEXT_ROOM = 1024, ABOUT_ROOM = 300, HUNDREDTH = 10000000 };
-
-static const char *const holder_words[] = {
-#define HOLDER_WORD(name, word) [name] = word,
-    HOLDER_KINDS(HOLDER_WORD)
-#undef HOLDER_WORD
-};
 
 /* --- once each ------------------------------------------------------------------------------------- */
 
@@ -41,71 +29,6 @@ static bool is_new(uint64_t number) {
             return false;
     }
     return true;
-}
-
-/* --- what holds it --------------------------------------------------------------------------------- */
-
-static void put_address(struct text *text, const struct sockaddr_storage *peer) {
-    char address[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)peer;
-    const struct sockaddr_un *local_peer = (const struct sockaddr_un *)(const void *)peer;
-    if (peer->ss_family == AF_INET) {
-        const unsigned char *byte = (const unsigned char *)&four->sin_addr;
-        for (int i = 0; i < 4; i++) {
-            text_put(text, i > 0 ? "." : "");
-            text_put_number(text, byte[i]);
-        }
-        text_put(text, ":");
-        text_put_number(text, (uint64_t)(ntohs(four->sin_port)));
-    } else if (peer->ss_family == AF_UNIX) {
-        text_put(text, local_peer->sun_path[0] != '\0' ? local_peer->sun_path : "a local socket");
-    } else {
-        text_put(text, address);
-    }
-}
-
-/* "fd 7 (127.0.0.1:80)", "fd 5 (anon_inode:[eventfd])" */
-static void put_descriptor(struct text *text, int fd) {
-    struct sockaddr_storage peer;
-    memset(&peer, 0, sizeof peer);
-    int size = sizeof peer - 1;
-    char link[64], path[128];
-    text_put(text, ", fd ");
-    text_put_number(text, (uint64_t)fd);
-    text_put(text, " (");
-    struct text name = text_in(link, sizeof link);
-    text_put(&name, "/proc/self/fd/");
-    text_put_number(&name, (uint64_t)fd);
-    text_end(&name);
-    long length = kernel_call(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0, 0, 0);
-    path[length > 0 ? length : 0] = '\0';
-    if (kernel_call(SYS_getpeername, fd, (long)&peer, (long)&size, 0, 0, 0) == 0 &&
-        (peer.ss_family == AF_INET || peer.ss_family == AF_UNIX))
-        put_address(text, &peer);
-    else
-        text_put(text, path);
-    text_put(text, ")");
-}
-
-static void about_holder(const struct holding *holding, char *buffer, size_t size) {
-    struct text text = text_in(buffer, size);
-    text_put(&text, "held by a ");
-    text_put(&text, holder_words[holding->kind]);
-    if (holding->fd >= 0)
-        put_descriptor(&text, holding->fd);
-    if (holding->gone != NULL)
-        text_put(&text, ": its name alone, its values were let go");
-    text_end(&text);
-}
-
-/* "handed over by thread 12" */
-static void how_it_came(const struct holding *holding, char *buffer, size_t size) {
-    struct text text = text_in(buffer, size);
-    if (holding->origin.tid != 0) {
-        text_put(&text, holding->kind == HOLDER_STARTED ? "started by thread " : "left there by thread ");
-        text_put_number(&text, (uint64_t)holding->origin.tid);
-    }
-    text_end(&text);
 }
 
 /* --- retained contexts ----------------------------------------------------------------------------- */
@@ -135,8 +58,8 @@ static void look_at(const struct holding *holding, void *arg) {
     const char *operations = holding->gone != NULL
                                  ? holding->gone->text
                                  : context_peek(memory, holding->at, room, sizeof room, &doubtful);
-    about_holder(holding, about, sizeof about);
-    how_it_came(holding, how, sizeof how);
+    leaks_about_holder(holding, about, sizeof about);
+    leaks_how_it_came(holding, how, sizeof how);
     leaks_note(&(struct leak){.kind = LEAK_RETAINED,
                               .site = holding->origin.site,
                               .operations = operations,

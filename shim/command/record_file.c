@@ -2,8 +2,8 @@
  * checked; an entry that does not hold together ends the reading there. */
 #include "record_file.h"
 
-#include "holdings.h"
 #include "snapshot.h"
+#include "survey.h"
 
 #include "../census.h"
 
@@ -136,63 +136,6 @@ void record_free(struct record *record) {
     g_ptr_array_unref(record->modules);
     g_free(record->header);
     g_free(record);
-}
-
-/* --- what a running process holds -------------------------------------------------------------------------
- */
-
-static const char *const holder_words[] = {
-#define HOLDER_WORD(name, word) [name] = word,
-    HOLDER_KINDS(HOLDER_WORD)
-#undef HOLDER_WORD
-};
-
-static bool is_noted(const struct record *record, const char *operations) {
-    for (guint i = 0; i < record->leaks->len; i++) {
-        const struct leak_seen *leak = &g_array_index(record->leaks, struct leak_seen, i);
-        if (leak->entry->kind == LEAK_RETAINED && strcmp(leak->operations, operations) == 0)
-            return true;
-    }
-    return false;
-}
-
-static struct leak_seen leak_of(struct record *record, const struct held *held) {
-    struct record_leak *entry = g_new0(struct record_leak, 1);
-    entry->kind = LEAK_RETAINED;
-    entry->tid = held->tid != 0 ? held->tid : record->header->pid;
-    entry->count = 1;
-    entry->age = (uint64_t)(held->over * 1e9);
-    GString *about = g_string_new("held by a ");
-    g_string_append(about, holder_words[held->kind]);
-    if (held->fd >= 0)
-        g_string_append_printf(about, ", fd %d (%s)", held->fd, held->link);
-    if (held->gone)
-        g_string_append(about, ": its name alone, its values were let go");
-    const char *how = held->from != 0 ? g_strdup_printf("left there by thread %d", held->from) : "";
-    return (struct leak_seen){entry,
-                              g_strdup(held->operations),
-                              g_strdup(held->thread),
-                              g_string_free(about, FALSE),
-                              how,
-                              g_array_ref(held->stack),
-                              g_array_new(FALSE, FALSE, sizeof(struct place))};
-}
-
-/* What is held for too long right now: nobody has noted that yet. */
-static void survey_add(struct record *record, struct target *target, const struct census *census) {
-    GArray *holdings = holdings_take(target, census);
-    GArray *fresh = g_array_new(FALSE, FALSE, sizeof(struct leak_seen));
-    for (guint i = 0; i < holdings->len; i++) {
-        const struct held *held = &g_array_index(holdings, struct held, i);
-        if (!holding_retains(held->kind) || held->over < (double)record->header->leaks_after ||
-            is_noted(record, held->operations))
-            continue;
-        struct leak_seen leak = leak_of(record, held);
-        g_array_append_val(fresh, leak);
-    }
-    g_array_append_vals(record->leaks, fresh->data, fresh->len);
-    g_array_unref(fresh);
-    g_array_unref(holdings);
 }
 
 /* --- where they are
