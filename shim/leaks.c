@@ -1,8 +1,8 @@
 /* Context leaks: see leaks.h, and record.h for the region that they are kept in.
  *
- * All of the region but `used`, `count`, `last` and `age` is written under one lock, before `used` says that it is
- * there. A leak is told from another by its kind and its places: an index of these, beside the region, finds
- * it again. */
+ * All of the region but `used`, `count`, `last` and `age` is written under one lock, before `used` says that
+ * it is there. A leak is told from another by its kind and its places: an index of these, beside the region,
+ * finds it again. */
 #include "leaks.h"
 
 #include "../ctxstore/kernel.h"

@@ -5,9 +5,9 @@
  *      header | module | leak | stack | leak | ...          used: up to here it may be read
  *
  * Entries are appended under one lock, whole, and `used` is raised when one is there; of a leak that happens
- * again only `count`, `last` and `age` change. Addresses are (module, offset), so that they mean something when the
- * process, or the library, is gone. A full region counts what it drops. Everything is host-endian; a reader
- * believes nothing: sizes and numbers are checked there. */
+ * again only `count`, `last` and `age` change. Addresses are (module, offset), so that they mean something
+ * when the process, or the library, is gone. A full region counts what it drops. Everything is host-endian; a
+ * reader believes nothing: sizes and numbers are checked there. */
 #ifndef SHIM_RECORD_H
 #define SHIM_RECORD_H
 

@@ -40,9 +40,8 @@ static void local_line(GHashTable *peers, const char *line) {
     uint64_t inode;
     int path = 0;
     if (sscanf(line, "%*[0-9a-f]: %*X %*X %*X %*X %*X %" SCNu64 " %n", &inode, &path) == 1)
-        g_hash_table_insert(
-            peers, g_strdup_printf("socket:[%" PRIu64 "]", inode),
-            g_strdup(path > 0 && line[path] != '\0' ? line + path : "a local socket"));
+        g_hash_table_insert(peers, g_strdup_printf("socket:[%" PRIu64 "]", inode),
+                            g_strdup(path > 0 && line[path] != '\0' ? line + path : "a local socket"));
 }
 
 static void table_read(GHashTable *peers, int pid, const char *table,

@@ -199,45 +199,6 @@ Test(running, a_signal_asks_for_a_report, .fini = fall, .timeout = 30) {
     cr_expect(waitpid(subject, NULL, WNOHANG) == 0, "the signal has ended it");
 }
 
-/* --- the supervisor ----------------------------------------------------------------------------------- */
-
-Test(supervisor, keeps_a_status_that_is_not_zero) {
-    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "exit 7");
-    cr_expect(seen.status == 7);
-}
-
-Test(supervisor, dies_of_the_signal) {
-    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "kill -TERM $$");
-    cr_expect(seen.status == 128 + SIGTERM, "%d", seen.status);
-}
-
-Test(supervisor, passes_signals_on) {
-    RUN("sh", "-c",
-        COMMAND " run --leaks -- sh -c 'trap \"echo got; exit 5\" USR1; echo ready; while :; do sleep 0.01; "
-                "done' & sleep 0.5; kill -USR1 $!; wait $!");
-    cr_expect(seen.status == 5, "%d", seen.status);
-    cr_expect_str_eq(seen.out, "ready\ngot\n");
-}
-
-Test(supervisor, takes_another_status) {
-    RUN(COMMAND, "run", "--leaks", "--exitcode=42", "--", PLANTED, "push_at_end", "leak");
-    cr_expect(seen.status == 42);
-}
-
-Test(supervisor, suppresses_what_a_file_lists) {
-    int fd = g_file_open_tmp("ctxshim-test-XXXXXX", &(char *){NULL}, NULL);
-    char *path = g_strdup_printf("/proc/%d/fd/%d", getpid(), fd);
-    cr_assert(write(fd, "leak:Forgotten\n", 15) == 15);
-    char *option = g_strconcat("--suppressions=", path, NULL);
-    RUN(COMMAND, "run", "--leaks", option, "--", PLANTED, "push_at_end", "leak");
-    cr_expect(seen.status == 0, "%d: %s", seen.status, seen.err);
-}
-
-Test(supervisor, records_survive_exec) {
-    RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "exec " PLANTED " push_at_end leak");
-    cr_expect(seen.status == 23, "%d: %s", seen.status, seen.err);
-}
-
 /* --- records ------------------------------------------------------------------------------------------ */
 
 /* A record of a program with a leak; the path is to be freed, the directory emptied. */
