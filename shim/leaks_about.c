@@ -126,7 +126,7 @@ void leaks_about_holder(const struct holding *holding, char *buffer, size_t size
 void leaks_how_it_came(const struct holding *holding, char *buffer, size_t size) {
     struct text text = text_in(buffer, size);
     if (holding->origin.tid != 0) {
-        text_put(&text, holding->kind == HOLDER_STARTED ? "started by thread " : "left there by thread ");
+        text_put(&text, holding_starts(holding->kind) ? "started by thread " : "left there by thread ");
         text_put_number(&text, (uint64_t)holding->origin.tid);
     }
     text_end(&text);

@@ -93,7 +93,7 @@ static void reach_holding(const struct holding *holding, void *arg) {
     const struct memory *memory = arg;
     struct request_view view;
     if (holding->gone != NULL || holding->kind == HOLDER_CAPTURE ||
-        (holding->kind != HOLDER_THREAD && holding->kind != HOLDER_SCOPE &&
+        (!holding_works(holding->kind) && holding->kind != HOLDER_SEEN &&
          context_peek_request(memory, holding->at, &view) && view.since != 0))
         return;
     context_peek_path(memory, holding->at, reach_node, arg);

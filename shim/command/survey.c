@@ -42,11 +42,11 @@ static struct leak_seen leak_of(const struct record *record, const struct held *
     struct record_leak *entry = g_new0(struct record_leak, 1);
     entry->kind = LEAK_RETAINED;
     entry->tid = held->tid != 0 ? held->tid : held->from != 0 ? held->from : record->header->pid;
-    const char *how = held->from == 0
-                          ? ""
-                          : g_strdup_printf(held->kind == HOLDER_STARTED ? "started by thread %d"
-                                                                         : "left there by thread %d",
-                                            held->from);
+    const char *how =
+        held->from == 0
+            ? ""
+            : g_strdup_printf(holding_starts(held->kind) ? "started by thread %d" : "left there by thread %d",
+                              held->from);
     return (struct leak_seen){entry,
                               g_strdup(held->operations),
                               g_strdup(held->thread),

@@ -5,9 +5,10 @@ TEST_BINARIES += $(LEAK_TESTS)
 TEST_PREREQS += $(BUILD)/ctxshim $(BUILD)/libctxshim.so $(BUILD)/tests/leaks/planted
 
 # -O1: one call a line, and no two that are the same made one.
-$(BUILD)/tests/leaks/planted: tests/leaks/planted.c ctxstore/kernel.c tests/leaks/cases.def shim/ctxshim.h
+PLANTED := $(wildcard tests/leaks/planted*.c) ctxstore/kernel.c
+$(BUILD)/tests/leaks/planted: $(PLANTED) tests/leaks/planted.h tests/leaks/cases.def shim/ctxshim.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -g -O1 -fexceptions -Ishim -o $@ tests/leaks/planted.c ctxstore/kernel.c $(LDFLAGS) -pthread
+	$(CC) $(CFLAGS) -g -O1 -fexceptions -Ishim -o $@ $(PLANTED) $(LDFLAGS) -pthread
 
 $(LEAK_TESTS): $(BUILD)/tests/test_%: tests/leaks/test_%.c tests/leaks/cases.def
 	@mkdir -p $(@D)

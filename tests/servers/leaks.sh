@@ -32,7 +32,7 @@ progress() {
 }
 
 # summary FILE...: from the reports, five numbers (unpopped, misused, contaminated, values, retained), then "; " and who
-# retains: how many, the holder, whom it is connected to (ports differ), and where it was left there.
+# retains: how many, the holder, whom it is connected to (ports differ), and the innermost function with a name that left it there.
 summary() {
     cat "$@" /dev/null | awk '
         function kept(    place) {
@@ -57,7 +57,7 @@ summary() {
             where = ""
             next
         }
-        /^    #0 / { where = $2 ~ /^\(/ ? "a function without a name in " $2 : $2; sub(/\+0x[0-9a-f]*\)/, "", where); sub(/in \(/, "in ", where) }
+        /^    #/ && where == "" && $2 !~ /^\(/ { where = $2 }
         /^    what: / { if (kind == "retained") { what = $0; sub(/^    what: /, "", what) } }
         /^SUMMARY/ { kept() }
         END {
