@@ -70,6 +70,8 @@ static inline bool holding_starts(enum holder_kind kind) {
 }
 
 static inline const char *holding_article(enum holder_kind kind) {
+    if (kind == HOLDER_BYTES)
+        return "";
     return kind == HOLDER_OUTBOUND || kind == HOLDER_ITEM ? "an " : "a ";
 }
 

@@ -15,9 +15,17 @@ enum { SEEN_MOST = 4096, TEXT_ROOM = 1024, ABOUT_ROOM = 300, HUNDREDTH = 1000000
 
 /* --- once each ------------------------------------------------------------------------------------- */
 
+static _Atomic uint64_t seen[SEEN_MOST];
+
+/* What the parent has noted is in its record, not in this one's; it is left out for another reason, too
+ * (is_parents). */
+void leaks_survey_forked(void) {
+    for (unsigned i = 0; i < SEEN_MOST; i++)
+        atomic_store_explicit(&seen[i], 0, memory_order_relaxed);
+}
+
 /* What has been noted: never twice. When the table is full, some may be. */
 static bool is_new(uint64_t number) {
-    static _Atomic uint64_t seen[SEEN_MOST];
     uint64_t key = (number ^ number >> 31) * UINT64_C(0x9E3779B97F4A7C15) | 1;
     for (unsigned probe = 0; probe < 64; probe++) {
         uint64_t found = 0;
@@ -43,12 +51,18 @@ static bool request_over(const struct memory *memory, const struct holding *hold
     return context_peek_request(memory, holding->at, view) && view->serial != 0 && view->since != 0;
 }
 
+/* It was over before the fork, by a hundredth of a second at least: held in the parent, and its leak. */
+static bool is_parents(const struct request_view *view) {
+    uint32_t before = leaks_inherited.until - view->since;
+    return leaks_is_inherited(view->serial) && before > 1 && before < UINT32_MAX / 2;
+}
+
 static void look_at(const struct holding *holding, void *arg) {
     const struct memory *memory = arg;
     struct request_view view;
     char room[TEXT_ROOM], about[ABOUT_ROOM], how[ABOUT_ROOM];
     bool doubtful;
-    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view))
+    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view) || is_parents(&view))
         return;
     uint32_t held = context_clock() - view.since;
     if (held > UINT32_MAX / 2)
@@ -96,7 +110,7 @@ static bool note_open(const struct context *at, const struct context *copy, void
     bool doubtful;
     uint64_t serial =
         atomic_load_explicit(&((struct context *)(uintptr_t)copy)->serial, memory_order_relaxed);
-    if (!was_left(copy, owner->flow) || !is_new(serial))
+    if (!was_left(copy, owner->flow) || leaks_is_inherited(serial) || !is_new(serial))
         return true;
     leaks_note(&(struct leak){.kind = LEAK_UNPOPPED,
                               .site = copy->site,
@@ -110,7 +124,8 @@ static void note_detours(const struct owner *owner, const struct detour *detour)
     struct detour copy;
     for (; detour != NULL && memory_copy(&owner->memory, &copy, detour, sizeof copy); detour = copy.outer) {
         context_peek_path(&owner->memory, &detour->before, note_open, (void *)(uintptr_t)owner);
-        if (copy.kind != DETOUR_ROOT && is_new(copy.serial))
+        uint64_t serial = atomic_load_explicit(&copy.serial, memory_order_relaxed);
+        if (copy.kind != DETOUR_ROOT && !leaks_is_inherited(serial & ~DETOUR_SERIAL) && is_new(serial))
             leaks_note(&(struct leak){.kind = LEAK_UNPOPPED,
                                       .site = copy.site,
                                       .operations = "(attached or suppressed)",

@@ -58,6 +58,13 @@ void leaks_values_start(void) {
         value_watch = watch;
 }
 
+/* What the parent has, it has to destroy; and who held it there may not be here. */
+void leaks_values_forked(void) {
+    for (unsigned i = 0; alive != NULL && i < ALIVE_MOST; i++)
+        if (atomic_load(&alive[i].value) != NULL)
+            alive[i].reached = true;
+}
+
 /* --- what is reached ------------------------------------------------------------------------------- */
 
 static void reach_value(const struct values *value) {

@@ -7,6 +7,7 @@
 
 #include "../census.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* --- entries -----------------------------------------------------------------------------------------------
@@ -149,6 +150,22 @@ struct record *record_of_file(const char *path, GError **error) {
     return record_read(bytes, size, error);
 }
 
+/* As far as it is used: the rest may have no space yet. */
+static struct record *region_read(const struct target *target, uint64_t region, GError **error) {
+    struct record_header header;
+    if (!target_read(target, region, &header, sizeof header)) {
+        g_set_error(error, target_error(), 0, "what it has found cannot be read (%s)", g_strerror(errno));
+        return NULL;
+    }
+    size_t size = CLAMP(header.used, sizeof header, RECORD_SIZE);
+    char *bytes = g_malloc0(size);
+    if (target_read(target, region, bytes, size))
+        return record_read(bytes, size, error);
+    g_set_error(error, target_error(), 0, "what it has found cannot be read (%s)", g_strerror(errno));
+    g_free(bytes);
+    return NULL;
+}
+
 struct record *record_of_process(const char *pid, GError **error) {
     struct target *target = target_open(pid, error);
     struct census *census = target != NULL ? snapshot_find(target, error) : NULL;
@@ -156,11 +173,7 @@ struct record *record_of_process(const char *pid, GError **error) {
     uint64_t region = 0;
     if (census != NULL && target_read(target, (uintptr_t)census->leaks, &region, sizeof region) &&
         region != 0) {
-        char *bytes = g_malloc0(RECORD_SIZE);
-        if (target_read(target, region, bytes, RECORD_SIZE))
-            record = record_read(bytes, RECORD_SIZE, error);
-        else
-            g_free(bytes);
+        record = region_read(target, region, error);
     } else if (census != NULL) {
         g_set_error(error, target_error(), 0,
                     "it does not look for leaks; start it with \"ctxshim run --leaks\"");

@@ -4,6 +4,7 @@
 #include "../holders.h"
 #include "holdings.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char *const holder_words[] = {
@@ -88,11 +89,14 @@ static void drop_noted(struct record *record, GHashTable *groups, guint noted) {
 
 void survey_add(struct record *record, struct target *target, const struct census *census) {
     GArray *holdings = holdings_take(target, census);
+    const double unsharp = 0.02; /* both clocks are told in hundredths */
+    double lived = (double)g_get_real_time() / 1e6 - (double)record->header->started / 1e9 + unsharp;
     GHashTable *groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     guint noted = record->leaks->len;
     for (guint i = 0; i < holdings->len; i++) {
         const struct held *held = &g_array_index(holdings, struct held, i);
-        if (holding_retains(held->kind) && held->over >= (double)record->header->leaks_after)
+        bool parents = held->over > lived; /* it was over before the fork */
+        if (holding_retains(held->kind) && held->over >= (double)record->header->leaks_after && !parents)
             take(record, groups, held);
     }
     drop_noted(record, groups, noted);

@@ -1,5 +1,6 @@
-/* Programs that leak a context, each in one way, and their clean twins: `planted NAME leak|clean|stay`. A
- * line with the comment HERE and a name is the one that the report has to name.
+/* Programs that leak a context, each in one way, and their clean twins: `planted NAME
+ * leak|clean|stay|stay-clean`. A line with the comment HERE and a name is the one that the report has to
+ * name.
  *
  * They are small servers: the client's side goes through raw system calls, which the shim does not see. Here
  * is what they share; one file for each kind of holder. */

@@ -51,6 +51,39 @@ void pool_answered(bool leak) {
         close(backend);
 }
 
+void pool_of_several(bool leak) {
+    enum { POOL = 3 };
+    int backend[POOL];
+    for (int i = 0; i < POOL; i++) {
+        struct served served = serve();
+        backend[i] = socket(AF_INET, SOCK_STREAM, 0);
+        connect(backend[i], (struct sockaddr *)&server_address, sizeof server_address);
+        ssize_t asked = write(backend[i], "ask", 3); /* HERE pool_of_several */
+        kernel_call(SYS_close, (int)kernel_call(SYS_accept, listener, 0, 0, 0, 0, 0), 0, 0, 0, 0, 0);
+        need(asked == 3, "ask");
+        finish(&served);
+    }
+    for (int i = 0; i < POOL && !leak; i++)
+        close(backend[i]);
+}
+
+void pool_by_ipv6(bool leak) {
+    struct sockaddr_in6 far_address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    const struct sockaddr *to = (struct sockaddr *)&far_address;
+    socklen_t size = sizeof far_address;
+    int far = (int)kernel_call(SYS_socket, AF_INET6, SOCK_STREAM, 0, 0, 0, 0);
+    kernel_call(SYS_bind, far, (long)to, size, 0, 0, 0);
+    kernel_call(SYS_listen, far, 8, 0, 0, 0, 0);
+    kernel_call(SYS_getsockname, far, (long)to, (long)&size, 0, 0, 0);
+    struct served served = serve();
+    int backend = socket(AF_INET6, SOCK_STREAM, 0);
+    int result = connect(backend, to, size); /* HERE pool_by_ipv6 */
+    need(result == 0, "connect");
+    finish(&served);
+    if (!leak)
+        close(backend);
+}
+
 /* --- queues ----------------------------------------------------------------------------------------------
  */
 

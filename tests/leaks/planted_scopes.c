@@ -97,7 +97,9 @@ void push_jumped_over(bool leak) {
     poll(NULL, 0, 1);
 }
 
+/* What is open around the fork is the parent's to close. */
 void push_of_fork(bool leak) {
+    ctxshim_scope around = ctxshim_push("Around"), attached = ctxshim_attach(NULL);
     pid_t child = fork();
     if (child == 0) {
         ctxshim_scope scope = ctxshim_push("Forked"); /* HERE push_of_fork */
@@ -106,6 +108,8 @@ void push_of_fork(bool leak) {
         exit(0);
     }
     waitpid(child, NULL, 0);
+    ctxshim_pop(&attached);
+    ctxshim_pop(&around);
 }
 
 static void *attach_in_thread(void *leak) {
@@ -199,4 +203,33 @@ void value_captured(bool leak) {
     ctxshim_pop(&root);
     if (!leak)
         ctxshim_release(context);
+}
+
+static void *have_value(void *key) {
+    ctxshim_scope root = ctxshim_root("other");
+    ctxshim_set(key, malloc(8));
+    linger(NULL);
+    ctxshim_pop(&root);
+    return NULL;
+}
+
+/* A thread of the parent's has a value at the fork: nothing in the child reaches it, and it is not lost. */
+void value_of_fork(bool leak) {
+    ctxshim_key *key = ctxshim_key_create("user", free);
+    pthread_t thread;
+    pthread_create(&thread, NULL, have_value, key);
+    wait_started();
+    pid_t child = fork();
+    if (child == 0) {
+        ctxshim_scope root = ctxshim_root("request");
+        ctxshim_set(key, malloc(8)); /* HERE value_of_fork */
+        ctxshim_context *context = ctxshim_capture();
+        ctxshim_pop(&root);
+        if (!leak)
+            ctxshim_release(context);
+        exit(0);
+    }
+    waitpid(child, NULL, 0);
+    may_end = true;
+    pthread_join(thread, NULL);
 }

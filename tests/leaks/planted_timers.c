@@ -164,3 +164,18 @@ void timer_of_posix(bool leak) {
     if (!leak)
         timer_delete(timer);
 }
+
+/* The child has the timer, too; but its request was over before. */
+void timer_before_fork(bool leak) {
+    struct served served = serve();
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    timerfd_settime(timer, 0, &rarely, NULL); /* HERE timer_before_fork */
+    finish(&served);
+    poll(NULL, 0, 50);
+    pid_t child = fork();
+    if (child == 0)
+        exit(0);
+    waitpid(child, NULL, 0);
+    if (!leak)
+        close(timer);
+}
