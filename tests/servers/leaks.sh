@@ -97,7 +97,7 @@ look() {
     rm -rf "$reports"
     mkdir "$reports"
     status=0
-    LEAKS="$reports" timeout -k 10 300 "tests/servers/$script" "$@" >"$work/said" 2>&1 || status=$?
+    LEAKS="$reports" TIMEOUT=240 timeout -k 10 300 "tests/servers/$script" "$@" >"$work/said" 2>&1 || status=$?
     [ "$status" -eq 0 ] || return 1
 }
 

@@ -8,6 +8,7 @@
 #   CLIENTS    connections at the same time (50)
 #   REQUESTS   requests on each (100)
 #   THINK_US   longest pause of a client before a request (0)
+#   TIMEOUT    seconds for all of them (60)
 #   ANNOTATE   1: the shim also annotates the log lines, and they are judged too
 #   EXPLAIN    how many offending sightings to show (5)
 #   KEEP       a directory to keep records and logs in
@@ -28,6 +29,7 @@ DISPATCH=${DISPATCH:-auto}
 CLIENTS=${CLIENTS:-50}
 REQUESTS=${REQUESTS:-100}
 THINK_US=${THINK_US:-0}
+TIMEOUT=${TIMEOUT:-60}
 ANNOTATE=${ANNOTATE:-0}
 EXPLAIN=${EXPLAIN:-5}
 MEASURE=${MEASURE:-}
@@ -177,10 +179,10 @@ drive() {
     port=$2
     shift 2
     if [ -z "$MEASURE" ]; then
-        ask --protocol="$protocol" --port "$port" --timeout 60 "$@"
+        ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" "$@"
         return 0
     fi
-    ask --protocol="$protocol" --port "$port" --timeout 60 --seconds 0.3 "$@" # warm
+    ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" --seconds 0.3 "$@" # warm
     round=0
     while :; do
         while [ ! -e "$MEASURE/go.$round" ]; do
@@ -188,7 +190,7 @@ drive() {
             sleep 0.1
         done
         before=$(ticks)
-        ask --protocol="$protocol" --port "$port" --timeout 60 --seconds "$SECONDS_EACH" "$@"
+        ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" --seconds "$SECONDS_EACH" "$@"
         used=$(($(ticks) - before))
         sed -n 's/^load: \([0-9]*\) of .*, \([0-9]*\)\/s$/\1 \2/p' "$work/load" |
             awk -v used="$used" '{ print $2, (used > 0 ? used : 1) * 1000000 / $1 }' >"$MEASURE/rate.new"
