@@ -8,9 +8,10 @@
 #     bench.sh [WORD...]       only rows whose name has one of these words
 #
 # From the environment: PAIRS (9); SECONDS_EACH, a measurement's length (3); QUICK=1: PAIRS=3 and the rows of redis,
-# memcached and nginx's files; LEAKS=1: leaks=1 and one stack in STACKS (64), to preloaded without; TOOLS=1: beside them
-# what people use else, one round of each (strace -f -c, ltrace, uftrace, heaptrack, as far as they are there); DISPATCH (auto), the shim's option; BUILD (build). All on the loopback,
-# on free ports, in a temporary directory; what was started is stopped by pid.
+# memcached and nginx's files; LEAKS=1: leaks=1 with one stack in STACKS (64) kept, to preloaded without; TOOLS=1: beside
+# them what people use else, one round of each (strace -f -c, ltrace, uftrace, heaptrack, as far as they are there);
+# DISPATCH (auto), the shim's option; BUILD (build). All on the loopback, on free ports, in a temporary directory; what
+# was started is stopped by pid.
 set -eu
 
 cd "$(dirname "$0")/.."

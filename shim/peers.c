@@ -205,6 +205,8 @@ struct outstanding peers_answer(const struct peer_question *question, const stru
         outstanding = tell(&found, flow);
     if (over != NULL)
         over->open = false;
+    if (over != NULL && over == found.own) /* else it is a guess which */
+        context_answered(over->context);
     lock_give(&peers->lock);
     return outstanding;
 }

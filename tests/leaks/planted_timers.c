@@ -1,6 +1,8 @@
 /* Timers that go on: see planted.h. */
 #include "planted.h"
 
+#include "../../ctxstore/kernel.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -96,6 +98,23 @@ void timer_by_copy(bool leak) {
     finish(&served);
     if (!leak)
         close(copy);
+}
+
+/* A datagram's request is over when it is answered. */
+void timer_of_datagram(bool leak) {
+    char byte[8];
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, from;
+    socklen_t size = sizeof own;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    int client = (int)kernel_call(SYS_socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
+    need(bind(fd, (struct sockaddr *)&own, size) == 0 && getsockname(fd, (struct sockaddr *)&own, &size) == 0,
+         "bind");
+    kernel_call(SYS_sendto, client, (long)"ask", 3, 0, (long)&own, size);
+    need(recvfrom(fd, byte, sizeof byte, 0, (struct sockaddr *)&from, &size) == 3, "ask");
+    timerfd_settime(timer, 0, &rarely, NULL); /* HERE timer_of_datagram */
+    need(sendto(fd, "answer", 6, 0, (struct sockaddr *)&from, size) == 6, "answer");
+    if (!leak)
+        close(timer);
 }
 
 static void *arm_in_thread(void *timer) {
