@@ -58,7 +58,7 @@ static void put_six(struct text *text, const struct sockaddr_in6 *six) {
     unsigned group[8];
     int length;
     for (int i = 0; i < 8; i++)
-        group[i] = (unsigned)six->sin6_addr.s6_addr[2 * i] << 8 | six->sin6_addr.s6_addr[2 * i + 1];
+        group[i] = ntohs(six->sin6_addr.s6_addr16[i]);
     int zeros = zeros_find(group, &length);
     text_put(text, "[");
     for (int i = 0; i < 8;) {

@@ -13,7 +13,7 @@ static char *address_text(const char *words, unsigned port) {
     struct in6_addr address;
     char text[INET6_ADDRSTRLEN];
     bool six = strlen(words) == 32;
-    for (int i = 0; i < (six ? 4 : 1); i++)
+    for (size_t i = 0; i < (six ? 4 : 1); i++)
         if (sscanf(words + 8 * i, "%8" SCNx32, &address.s6_addr32[i]) != 1)
             return NULL;
     if (inet_ntop(six ? AF_INET6 : AF_INET, &address, text, sizeof text) == NULL)

@@ -39,7 +39,7 @@ static char *group_of(const char *about, const GArray *stack) {
     return g_string_free(group, FALSE);
 }
 
-static struct leak_seen leak_of(const struct record *record, const struct held *held, char *about) {
+static struct leak_seen leak_of(const struct record *record, const struct held *held, const char *about) {
     struct record_leak *entry = g_new0(struct record_leak, 1);
     entry->kind = LEAK_RETAINED;
     entry->tid = held->tid != 0 ? held->tid : held->from != 0 ? held->from : record->header->pid;
