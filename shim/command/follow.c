@@ -11,7 +11,9 @@
  *     what ignores Ctrl-Z goes on. Whoever continues us continues it, too. */
 #include "follow.h"
 
+#include <errno.h>
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -25,15 +27,27 @@ struct following {
 };
 
 static int signals = -1;
+static sigset_t mask_before;
+static struct sigaction child_before;
 
-bool follow_begin(sigset_t *before) {
+/* Whose SIGCHLD is ignored (that is inherited) is told of no child. */
+bool follow_begin(void) {
+    const struct sigaction told = {.sa_handler = SIG_DFL};
     sigset_t all;
     sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, before);
+    sigprocmask(SIG_SETMASK, &all, &mask_before);
+    sigaction(SIGCHLD, &told, &child_before);
     signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
-        sigprocmask(SIG_SETMASK, before, NULL);
+        follow_undo();
     return signals >= 0;
+}
+
+void follow_undo(void) {
+    int error = errno;
+    sigaction(SIGCHLD, &child_before, NULL);
+    sigprocmask(SIG_SETMASK, &mask_before, NULL);
+    errno = error;
 }
 
 /* --- what others send ---------------------------------------------------------------------------------- */

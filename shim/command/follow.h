@@ -2,13 +2,14 @@
 #ifndef CTXSHIM_COMMAND_FOLLOW_H
 #define CTXSHIM_COMMAND_FOLLOW_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
 /* Before the program is forked: from here on no signal is lost. False, with errno, when that is not possible.
- * The program is to get `before`, the mask that was. */
-bool follow_begin(sigset_t *before);
+ */
+bool follow_begin(void);
+/* In the program to be: signals are as they were. */
+void follow_undo(void);
 /* Until it ends: its status, as of waitpid. */
 int follow(pid_t child);
 

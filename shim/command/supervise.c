@@ -130,16 +130,15 @@ static void die_of(int signal) {
 }
 
 int supervise(const struct options *options, const char *path, char **argv) {
-    sigset_t before;
     fflush(NULL);
-    pid_t child = follow_begin(&before) ? fork() : -1;
+    pid_t child = follow_begin() ? fork() : -1;
     if (child < 0) {
         command_complain(argv[0], "it cannot be started (%s); free some memory or descriptors",
                          g_strerror(errno));
         return EXIT_NOT_STARTED;
     }
     if (child == 0) {
-        sigprocmask(SIG_SETMASK, &before, NULL);
+        follow_undo();
         _exit(execute(path, argv));
     }
     int status = follow(child);

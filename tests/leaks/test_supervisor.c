@@ -121,6 +121,19 @@ Test(supervisor, loses_nothing_at_the_beginning, .timeout = 100) {
     }
 }
 
+/* As it was started: what the program finds ignored, or blocked, is what it would find without us. */
+Test(supervisor, is_told_of_its_child_where_that_is_ignored, .timeout = 30) {
+    static const char script[] = "trap '' CHLD USR2; exec timeout 20 \"$@\"";
+    static const char shows[] = "grep -E 'Sig(Ign|Blk)' /proc/self/status; exit 7";
+    RUN("sh", "-c", (char *)script, "sh", "sh", "-c", (char *)shows);
+    cr_expect(seen.status == 7, "%d", seen.status);
+    char *plain = seen.out;
+    RUN("sh", "-c", (char *)script, "sh", COMMAND, "run", "--leaks", "--", "sh", "-c", (char *)shows);
+    cr_expect(seen.status == 7, "%d: %s", seen.status, seen.err);
+    cr_expect_str_eq(seen.out, plain);
+    g_free(plain);
+}
+
 /* --- job control --------------------------------------------------------------------------------------- */
 
 /* What a shell does: a session on a terminal, in which the job has a process group of its own, in front. It
