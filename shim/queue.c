@@ -251,7 +251,10 @@ struct queue_pending queue_put(struct queue *queue, uint32_t generation, const v
         queue_silence(queue);
     bool idle = queue_entry_first(queue) == NULL && queue->sleepers > 0;
     if (queue_state(queue) != QUEUE_DROPPED && put(queue, site, signalled, new)) {
-        context = NULL;
+        if (queue_has_spoken(queue))
+            context = NULL;
+        else /* it will say nothing before it has been seen empty: that keeps nobody's context alive */
+            queue_entry_at(queue, queue->next - 1)->context = NULL;
         pending = (struct queue_pending){queue, generation, queue->next - 1, idle,
                                          queue_entry_at(queue, queue->next - 1)->sure};
     }

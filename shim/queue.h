@@ -60,7 +60,7 @@ struct queue_site {
 };
 
 struct queue_entry {
-    struct context *context;    /* a reference */
+    struct context *context;    /* a reference; NULL while the queue is a candidate */
     const struct context *work; /* the request that it belongs to, recognised by its serial */
     uint64_t work_serial;
     struct origin origin;
