@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only matrix transparency hazards soak bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only matrix leaks transparency hazards soak bench bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make demo      the main job: unmodified servers whose log lines carry their request'
 	@echo 'make test      all tests'
 	@echo 'make matrix    every kind of server, each judged, and what the shim costs it: a table'
+	@echo 'make leaks     every kind of server, asked 10,000 requests: what it leaves behind; a table'
 	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
 	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
 	@echo 'make bench     whole programs, plain and preloaded in turn'
@@ -102,6 +103,11 @@ matrix: deps
 	scripts/deps.sh matrix
 	$(MAKE) all $(WITNESS_TOOLS) $(SERVER_PROGRAMS)
 	tests/servers/matrix.sh
+
+leaks: deps
+	scripts/deps.sh matrix
+	$(MAKE) all $(WITNESS_TOOLS) $(SERVER_PROGRAMS)
+	TABLE=tests/servers/LEAKS.md tests/servers/leaks.sh
 
 bench: deps
 	scripts/deps.sh matrix

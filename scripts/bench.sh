@@ -8,9 +8,10 @@
 #     bench.sh [WORD...]       only rows whose name has one of these words
 #
 # From the environment: PAIRS (9); SECONDS_EACH, a measurement's length (3); QUICK=1: PAIRS=3 and the rows of redis,
-# memcached and nginx's files; TOOLS=1: beside them what people use else, one round of each (strace -f -c, ltrace,
-# uftrace, heaptrack, as far as they are there); DISPATCH (auto), the shim's option; BUILD (build). All on the loopback,
-# on free ports, in a temporary directory; what was started is stopped by pid.
+# memcached and nginx's files; LEAKS=1: leaks=1 with one stack in STACKS (64) kept, to preloaded without; TOOLS=1: beside
+# them what people use else, one round of each (strace -f -c, ltrace, uftrace, heaptrack, as far as they are there);
+# DISPATCH (auto), the shim's option; BUILD (build). All on the loopback, on free ports, in a temporary directory; what
+# was started is stopped by pid.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -20,6 +21,10 @@ PAIRS=${PAIRS:-$([ "$QUICK" = 1 ] && echo 3 || echo 9)}
 SECONDS_EACH=${SECONDS_EACH:-3}
 DISPATCH=${DISPATCH:-auto}
 TOOLS=${TOOLS:-0}
+LEAKS=${LEAKS:-0}
+STACKS=${STACKS:-64}
+base=plain subject=preloaded
+[ "$LEAKS" != 1 ] || base=preloaded subject=leaks
 words=$*
 CLIENTS=50
 PATH="$PATH:/usr/sbin:/sbin"
@@ -75,6 +80,7 @@ start() {
     case $way in
     plain) ;;
     preloaded) set -- "$BUILD/ctxshim" run --dispatch="$DISPATCH" -- "$@" ;;
+    leaks) set -- "$BUILD/ctxshim" run --dispatch="$DISPATCH" --option=leaks=1 --stacks="$STACKS" -- "$@" ;;
     strace) set -- strace -f -c -o "$work/trace" "$@" ;;
     ltrace) set -- ltrace -f -c -o "$work/trace" "$@" ;;
     uftrace) set -- uftrace record --force --no-event -d "$work/uftrace" "$@" ;;
@@ -304,12 +310,12 @@ measure() {
 # compare ROW: PAIRS rounds after a warm-up; a line "WAY ROUND RATE COST P50 P99 KIB" for each in $work/ROW.runs.
 compare() {
     redis_count=20000
-    measure "$1" plain
+    measure "$1" "$base"
     round=0
     while [ "$round" -lt "$PAIRS" ]; do
         round=$((round + 1))
-        ways='plain preloaded'
-        [ $((round % 2)) -eq 1 ] || ways='preloaded plain'
+        ways="$base $subject"
+        [ $((round % 2)) -eq 1 ] || ways="$subject $base"
         [ "$round" -gt 1 ] || ways="$ways $tools"
         printf '%s, round %s of %s:' "$1" "$round" "$PAIRS" >&2
         for way in $ways; do
@@ -323,13 +329,13 @@ compare() {
 
 # The table's lines of one row: medians of the pairs' ratios.
 summarise() {
-    for way in preloaded $tools; do
-        awk -v name="$1" -v way="$way" '
+    for way in $subject $tools; do
+        awk -v name="$1" -v way="$way" -v base="$base" '
             function ratio(column,    list, n, round, i, value) {
                 for (round = 1; round <= rounds; round++) {
-                    if (!((way, round, column) in run) || run["plain", round, column] + 0 == 0)
+                    if (!((way, round, column) in run) || run[base, round, column] + 0 == 0)
                         continue
-                    value = run[way, round, column] / run["plain", round, column]
+                    value = run[way, round, column] / run[base, round, column]
                     for (i = ++n; i > 1 && list[i - 1] > value; i--)
                         list[i] = list[i - 1]
                     list[i] = value
@@ -426,11 +432,11 @@ if [ "$QUICK" != 1 ]; then
 fi
 
 echo
-echo "Ratios to the plain program: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each, dispatch=$DISPATCH."
+echo "Ratios to the program $base: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each, dispatch=$DISPATCH."
 echo
 echo "| program | way | throughput | processor time a request | half of the answers within | 99 of 100 within | memory |"
 echo "|---|---|---|---|---|---|---|"
 for one in $done_rows; do
     summarise "$one"
 done
-process_rows
+[ "$LEAKS" = 1 ] || process_rows

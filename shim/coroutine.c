@@ -6,21 +6,10 @@
 #include "../ctxstore/watch.h"
 #include "frame.h"
 #include "parked.h"
-#include "stacks.h"
 #include "trace.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-
-struct coroutine {
-    struct stack stack; /* first: the tree's */
-    struct parked parked;
-    bool on;
-    bool in_tree;
-    uintptr_t left_at; /* OFF: the word here, in its stack, stays what it is; */
-    uint32_t left_word;
-    bool left_unseen; /* no: it left by a jump, and only the page can be asked for */
-};
 
 enum { SWEEP_AT_LEAST = 64 };
 
@@ -28,25 +17,25 @@ static struct slab coroutines = SLAB(sizeof(struct coroutine));
 
 /* Guards the tree, and `on`, `in_tree` and `left_*` of all that are in it. */
 static struct lock stacks_lock;
-static struct stack *stacks;
+struct stack_range *coroutine_stacks;
 static size_t stacks_known, sweep_at = SWEEP_AT_LEAST;
 
 static void stacks_take(void) {
     if (!lock_take(&stacks_lock)) { /* fork left it half changed: coroutines start anew */
-        stacks = NULL;
+        coroutine_stacks = NULL;
         stacks_known = 0;
     }
 }
 
 /* --- the tree ------------------------------------------------------------------------------------ */
 
-static bool covers(const struct stack *stack, uintptr_t address) {
+static bool covers(const struct stack_range *stack, uintptr_t address) {
     return stack != NULL && stack->low <= address && address < stack->high;
 }
 
 /* With the lock held. */
 static struct coroutine *coroutine_at(uintptr_t address) {
-    struct stack *stack = stacks_below(stacks, address + 1);
+    struct stack_range *stack = stacks_below(coroutine_stacks, address + 1);
     return covers(stack, address) ? (struct coroutine *)stack : NULL;
 }
 
@@ -54,7 +43,7 @@ static struct coroutine *coroutine_at(uintptr_t address) {
 static void tree_remove(struct coroutine *coroutine) {
     if (!coroutine->in_tree)
         return;
-    stacks_remove(&stacks, &coroutine->stack);
+    stacks_remove(&coroutine_stacks, &coroutine->stack);
     coroutine->in_tree = false;
     stacks_known -= stacks_known > 0;
 }
@@ -88,7 +77,7 @@ static void sweep(void) {
     while (true) {
         struct coroutine *gone = NULL;
         stacks_take();
-        struct stack *next = stacks_from(stacks, from);
+        struct stack_range *next = stacks_from(coroutine_stacks, from);
         if (next != NULL) {
             from = next->high;
             gone = take_if_gone((struct coroutine *)next);
@@ -109,7 +98,7 @@ static void sweep(void) {
 static void clear_range(uintptr_t low, uintptr_t high) {
     while (true) {
         stacks_take();
-        struct stack *last = stacks_below(stacks, high);
+        struct stack_range *last = stacks_below(coroutine_stacks, high);
         struct coroutine *over = last != NULL && last->high > low ? (struct coroutine *)last : NULL;
         bool off = over != NULL && !over->on;
         if (over != NULL)
@@ -128,6 +117,7 @@ static void clear_range(uintptr_t low, uintptr_t high) {
 
 void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, size_t size,
                    uintptr_t left_at) {
+    struct origin origin = origin_here();
     clear_range(low, low + size);
     struct coroutine *coroutine = slab_take(&coroutines);
     if (coroutine == NULL) {
@@ -143,12 +133,13 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
                                                .start_serial = serial,
                                                .serial = context_next_serial(),
                                                .thread = thread},
+                                    .origin = origin,
                                     .in_tree = true,
                                     .left_at = left_at,
                                     .left_word = *(const uint32_t *)left_at};
     flow_begin(&coroutine->parked.flow, start);
     stacks_take();
-    stacks_add(&stacks, &coroutine->stack);
+    stacks_add(&coroutine_stacks, &coroutine->stack);
     bool many = ++stacks_known >= sweep_at;
     lock_give(&stacks_lock);
     if (many)

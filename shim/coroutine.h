@@ -20,9 +20,23 @@
 #ifndef SHIM_COROUTINE_H
 #define SHIM_COROUTINE_H
 
+#include "stacks.h"
 #include "thread.h"
 
 #include <stddef.h>
+
+struct coroutine {
+    struct stack_range stack; /* first: the tree's */
+    struct parked parked;
+    struct origin origin; /* of whoever made it */
+    bool on;
+    bool in_tree;
+    uintptr_t left_at; /* OFF: the word here, in its stack, stays what it is; */
+    uint32_t left_word;
+    bool left_unseen; /* no: it left by a jump, and only the page can be asked for */
+};
+/* Those whose stack is not another's by now. Under the lock, but for looking at it as holders.h says. */
+extern struct stack_range *coroutine_stacks;
 
 /* A new one starts in `start` (a reference) on the stack [low, low + size). `left_at` is where its stack
  * pointer is. */

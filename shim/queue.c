@@ -220,8 +220,7 @@ static void entries_make_room(struct queue *queue) {
 }
 
 /* Returns whether it is one; consumes the reference if so. */
-static bool put(struct queue *queue, const void *place, bool signalled, struct context *context,
-                uint64_t flow) {
+static bool put(struct queue *queue, const void *place, bool signalled, struct queue_entry new) {
     uint8_t number = queue->condition != NULL ? site_find(queue, place) : QUEUE_SITES;
     struct queue_site *site = number < QUEUE_SITES ? &queue->sites[number] : NULL;
     if (site != NULL && !signalled && site->idles && site->credit == 0)
@@ -230,15 +229,12 @@ static bool put(struct queue *queue, const void *place, bool signalled, struct c
     if (site != NULL && !sure)
         site->used = true;
     entries_make_room(queue);
-    const struct context *work = context_root_of(context);
-    *queue_entry_at(queue, queue->next++) = (struct queue_entry){
-        .work = work,
-        .work_serial = work != NULL ? atomic_load_explicit(&work->serial, memory_order_relaxed) : 0,
-        .context = context,
-        .producer = flow,
-        .site = number,
-        .sure = sure,
-        .open = queue->condition == NULL};
+    new.work = context_root_of(new.context);
+    new.work_serial = new.work != NULL ? atomic_load_explicit(&new.work->serial, memory_order_relaxed) : 0;
+    new.site = number;
+    new.sure = sure;
+    new.open = queue->condition == NULL;
+    *queue_entry_at(queue, queue->next++) = new;
     queue->length++;
     return true;
 }
@@ -246,6 +242,7 @@ static bool put(struct queue *queue, const void *place, bool signalled, struct c
 struct queue_pending queue_put(struct queue *queue, uint32_t generation, const void *site, bool signalled,
                                struct context *context, uint64_t flow) {
     struct queue_pending pending = {0};
+    const struct queue_entry new = {.context = context, .origin = origin_here(), .producer = flow};
     if (!queue_enter(queue, generation)) {
         context_release(context);
         return pending;
@@ -253,8 +250,11 @@ struct queue_pending queue_put(struct queue *queue, uint32_t generation, const v
     if (queue->condition == NULL && consumes(queue, flow))
         queue_silence(queue);
     bool idle = queue_entry_first(queue) == NULL && queue->sleepers > 0;
-    if (queue_state(queue) != QUEUE_DROPPED && put(queue, site, signalled, context, flow)) {
-        context = NULL;
+    if (queue_state(queue) != QUEUE_DROPPED && put(queue, site, signalled, new)) {
+        if (queue_has_spoken(queue))
+            context = NULL;
+        else /* it will say nothing before it has been seen empty: that keeps nobody's context alive */
+            queue_entry_at(queue, queue->next - 1)->context = NULL;
         pending = (struct queue_pending){queue, generation, queue->next - 1, idle,
                                          queue_entry_at(queue, queue->next - 1)->sure};
     }

@@ -35,6 +35,7 @@
 
 #include "../ctxstore/context.h"
 #include "../ctxstore/lock.h"
+#include "../ctxstore/origin.h"
 
 enum queue_state { QUEUE_DEAD, QUEUE_CANDIDATE, QUEUE_TRIAL, QUEUE_BELIEVED, QUEUE_DROPPED };
 
@@ -59,9 +60,10 @@ struct queue_site {
 };
 
 struct queue_entry {
-    struct context *context;    /* a reference */
+    struct context *context;    /* a reference; NULL while the queue is a candidate */
     const struct context *work; /* the request that it belongs to, recognised by its serial */
     uint64_t work_serial;
+    struct origin origin;
     uint64_t producer; /* the serial of its flow */
     uint64_t choices;  /* taken: the newest ticket that was there too, */
     uint16_t others;   /* and how many consumers were at work */

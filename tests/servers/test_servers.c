@@ -88,3 +88,22 @@ PROVING(redis, "redis.sh", 300)
 PROVING(asyncio, "asyncio.sh", 300)
 PROVING(squid, "proxy.sh squid", 500)
 PROVING(h2o, "proxy.sh h2o", 1000) /* two loops */
+
+/* --- what they leave behind (make leaks: all kinds of them) ----------------------------------------- */
+
+/* Nobody has left a scope open; and the connections of the pool are found, with who left a request there. */
+Test(leaks, servers_are_clean, .timeout = 150) {
+    char line[1024];
+    int pools = 0, ends = 0;
+    FILE *const output = popen("BUILD=" BUILD " REQUESTS=20 LEAKS_AFTER=1 timeout 120 tests/servers/leaks.sh "
+                               "nginx-proxy.sh memcached.sh 2>&1",
+                               "r");
+    cr_assert(output != NULL);
+    while (fgets(line, sizeof line, output) != NULL) {
+        fprintf(stderr, "leaks.sh: %s", line);
+        pools += strstr(line, "× outbound connection (its server), from `ngx_writev` |") != NULL;
+        ends += strncmp(line, "leaks: no server", 16) == 0;
+    }
+    cr_expect(pclose(output) == 0);
+    cr_expect(pools == 1 && ends == 1, "%d tables with the pool, %d verdicts", pools, ends);
+}

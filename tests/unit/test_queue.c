@@ -373,3 +373,14 @@ Test(queue, without_evidence_it_is_silent) {
         play_program((struct program){"nobody answers", .producers = 1, .consumers = 2, .unwatched = true});
     cr_expect(play.right == 0 && play.wrong == 0, "%u right, %u wrong", play.right, play.wrong);
 }
+
+/* It says nothing before it has been seen empty: so nothing has to wait in it until then. */
+Test(queue, a_candidate_keeps_nobody_alive) {
+    struct queue *queue = queue_begin(&mutex, &condition, take_place.depth);
+    struct context *request = context_root(NULL, "req#", 1, 1);
+    for (int i = 0; i < 4; i++)
+        queue_put(queue, queue_generation(queue), &put_site, true, context_retain(request), 1);
+    cr_expect(queue->length == 4 && atomic_load(&request->references) == 1);
+    context_release(request);
+    queue_forget(&mutex);
+}
