@@ -21,13 +21,13 @@
 #define CTXSTORE_CONTEXT_H
 
 #include "local.h"
+#include "name.h"
 #include "site.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 struct values;
 
@@ -47,7 +47,7 @@ enum context_mark {
     CONTEXT_OVER = 1 << 1,   /* a root's: the request has ended (context_end) */
 };
 
-enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
+enum { CONTEXT_LINKS = 3 };
 
 /* A long name, or one of a root's display names: it lives beside its node, and goes with it. A root's names
  * form a list, newest first: a reader may still be at an older one, so they all stay until the node goes. */
@@ -74,7 +74,7 @@ struct context {
     uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
     _Atomic uint8_t marks;   /* enum context_mark */
     union {                  /* a VALUE node ends here */
-        char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
+        char text[NAME_INLINE]; /* name.h */
         struct context_name *long_text;
         struct {
             const char *word; /* a literal such as "conn#" */
@@ -100,41 +100,31 @@ static inline bool context_is_of(const struct context *context, uint64_t flow) {
     return context->flow == (uint32_t)flow;
 }
 
-/* Copies a short name in at most two overlapping pieces instead of a call; the rest becomes zero. */
-static inline void context_put_name(char *to, const char *name, size_t length) {
-    memset(to, 0, CONTEXT_NAME_INLINE);
-    if (length >= 16) {
-        memcpy(to, name, 16);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 8) {
-        memcpy(to, name, 8);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(to, name, 4);
-        memcpy(to + length - 4, name + length - 4, 4);
-    } else if (length > 0) {
-        to[0] = name[0];
-        to[length / 2] = name[length / 2];
-        to[length - 1] = name[length - 1];
-    }
+/* Serials are handed out to threads a range at a time, and none is a multiple of a range: at one, it is used
+ * up. */
+enum { SERIAL_RANGE = 1 << 16 };
+static inline bool context_serial_used_up(uint64_t serial) {
+    return serial % SERIAL_RANGE == 0;
 }
 
 /* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. */
+ * cache (NULL: not that simple, use context_operation), and given back to it. `flow`: where its serial lies. */
 static inline __attribute__((always_inline)) struct context *
-context_operation_quick(struct context *parent, const char *name, size_t length, uint64_t flow,
-                        struct here here) {
+context_operation_quick(struct context *parent, const char *name, const uint64_t *flow, struct here here) {
     struct context *node = local.contexts.free;
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE ||
-        (parent != NULL && parent->lent))
+    uint64_t serial = local.serial;
+    uint16_t site;
+    if (node == NULL || context_serial_used_up(serial) || (parent != NULL && parent->lent) ||
+        !site_known(here.site, &site) || !name_copy(node->text, name))
         return NULL;
     local.contexts.free = node->parent;
     local.contexts.count--;
+    local.serial = serial + 1;
     node->parent = parent;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = (uint32_t)flow;
+    node->flow = (uint32_t)*flow;
     node->stack = (uint32_t)here.address;
-    node->site = site_number(here.site);
+    node->site = site;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
@@ -142,9 +132,8 @@ context_operation_quick(struct context *parent, const char *name, size_t length,
     node->block = 0;
     node->lent = 0;
     atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
-    context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
-    atomic_store_explicit(&node->serial, local.serial++, memory_order_release);
+    atomic_store_explicit(&node->serial, serial, memory_order_release);
     return node;
 }
 /* False: the cache is full, use context_discard. */
@@ -180,7 +169,7 @@ uint64_t context_next_serial(void);
 /* This thread's later nodes have greater serials than another thread's earlier ones. */
 static inline void context_serials_after(uint64_t serial) {
     if (local.serial < serial)
-        local.serial = local.serial_end;
+        local.serial = 0;
 }
 /* Takes that serial for another use. */
 static inline uint64_t context_take_serial(void) {

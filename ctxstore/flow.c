@@ -431,12 +431,11 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
         flow_become(flow, context_retain(node->parent), false);
 }
 
-/* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
- * and whose captures were given back. Its reference to its parent becomes the flow's. No detour was opened
- * inside it: that would hold the node, too. */
-static bool close_innermost(struct flow *flow, const struct scope *scope) {
+/* Its reference to its parent becomes the flow's. No detour was opened inside it: that would hold the node,
+ * too. */
+bool flow_close_innermost(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node != scope->node || !context_is(node, scope->serial) ||
+    if (node == NULL || node != scope_node || !context_is(node, scope_serial) ||
         (node->kind != CONTEXT_OPERATION && (node->kind != CONTEXT_VALUE || watch_any())))
         return false;
     flow->current = node->parent; /* first, as in flow_close_quick */
@@ -463,7 +462,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    if (close_innermost(flow, scope))
+    if (flow_close_innermost(flow, scope->node, scope->serial))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
         struct scope_view around = view_of(scope->node);

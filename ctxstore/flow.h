@@ -139,8 +139,7 @@ static inline void flow_settle(struct flow *flow) {
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline __attribute__((always_inline)) struct scope
 flow_push_quick(struct flow *flow, const char *operation, struct here here) {
-    struct context *node =
-        context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
+    struct context *node = context_operation_quick(flow->current, operation, &flow->serial, here);
     if (node == NULL)
         return (struct scope){0};
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
@@ -161,8 +160,8 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
  * would hold the node, too. */
 static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name)
+    if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION || node->long_name ||
+        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial)
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
@@ -171,6 +170,10 @@ static inline bool flow_close_quick(struct flow *flow, const void *scope_node, u
     flow->current = node;
     return false;
 }
+
+/* The usual close that flow_close_quick leaves: of the innermost scope, which set a value, has a long name or
+ * was captured, and whose captures were given back. False: it is not that simple, and nothing was done. */
+bool flow_close_innermost(struct flow *flow, const void *scope_node, uint64_t scope_serial);
 
 /* A reference from the stash to the current context, or NULL: not that simple. */
 static inline struct context *flow_capture_quick(struct flow *flow) {
@@ -195,7 +198,10 @@ static inline bool flow_release_quick(struct flow *flow, const struct context *c
 static inline __attribute__((always_inline)) struct scope
 flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
-    if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
+    uint16_t site;
+    uint64_t serial = local.serial;
+    if (detour == NULL || context_serial_used_up(serial) || watch_any() || !flow_settled(flow) ||
+        !site_known(here.site, &site))
         return (struct scope){0};
     local.detours.free = detour->outer;
     local.detours.count--;
@@ -203,7 +209,7 @@ flow_attach_quick(struct flow *flow, struct context *context, struct here here) 
         flow->stash.count--;
     else
         context_retain(context);
-    uint64_t serial = local.serial++;
+    local.serial = serial + 1;
     detour->outer = flow->detours;
     detour->before = flow->current;
     detour->inside = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
@@ -212,7 +218,7 @@ flow_attach_quick(struct flow *flow, struct context *context, struct here here) 
     detour->since = serial;
     detour->number = ++flow->detours_opened;
     detour->flow = (uint32_t)flow->serial;
-    detour->site = site_number(here.site);
+    detour->site = site;
     atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->current = context;
     atomic_signal_fence(memory_order_seq_cst);

@@ -6,7 +6,7 @@
 #include "origin.h"
 #include "value.h"
 
-_Thread_local struct local local;
+_Thread_local struct local local = {.guard = GUARD_NO_RECORD};
 uint16_t (*origin_site)(const void *site);
 
 void local_end(void) {

@@ -6,12 +6,18 @@
 
 #include "slab.h"
 
+struct thread;
 struct value;
 
+/* What the guard begins with, and is where a thread has no record. */
+enum { GUARD_NO_RECORD = 4 };
+
 struct local {
+    uintptr_t guard;            /* These two are the shim's (thread.h): who is inside, */
+    struct thread *thread;      /* and this thread's record; NULL: none. */
     struct slab_cache contexts; /* of each size */
     struct slab_cache value_contexts;
-    uint64_t serial, serial_end; /* a range of serials: making a context is no atomic operation */
+    uint64_t serial; /* of a range: making a context is no atomic operation; its low half 0: used up */
     struct value *graveyard;     /* dropped values, newest first (value.h) */
     struct slab_cache values, detours;
     struct block_caches *blocks; /* NULL: none yet */

@@ -132,7 +132,7 @@ void rules_select_end(const struct wait *wait, const struct selection *selection
 
 void rules_futex_waits(struct here here) {
     frame_settle(here);
-    struct thread *thread = thread_self != NULL && thread_self->inherited ? thread_enter() : NULL;
+    struct thread *thread = local.thread != NULL && local.thread->inherited ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     rules_thread_waits(thread, here);

@@ -21,12 +21,8 @@ static struct slab threads = SLAB(sizeof(struct thread));
 
 _Atomic(struct thread *) thread_records;
 
-_Thread_local struct thread *thread_self;
 _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 
-/* A handler that leaves by siglongjmp never gives the guard back; a later entry from a shallower address
- * shows that. */
-_Thread_local uintptr_t thread_guard;
 _Thread_local uintptr_t thread_handler;
 static _Thread_local bool ended;
 
@@ -57,7 +53,7 @@ static struct thread *thread_new(void) {
         record_list(thread);
     atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
     local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
-    thread_self = thread;
+    local.thread = thread;
     frame_limit = UINTPTR_MAX;
     return thread;
 }
@@ -76,11 +72,11 @@ static void end_of_helper(void *nothing) {
  * signal's own frame, with the machine's registers in it, is larger than this. */
 enum { SIGNAL_FRAME = 512 };
 static bool guard_holds(uintptr_t here) {
-    if (thread_guard == 0 || thread_guard == GUARD_HANDLER)
+    if (guard_is_free(local.guard) || local.guard == GUARD_HANDLER)
         return false;
-    bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
-                      thread_on_own_stack(thread_self, thread_guard);
-    return !comparable || here + SIGNAL_FRAME <= thread_guard;
+    bool comparable = local.thread != NULL && thread_on_own_stack(local.thread, here) &&
+                      thread_on_own_stack(local.thread, local.guard);
+    return !comparable || here + SIGNAL_FRAME <= local.guard;
 }
 
 /* Threads that libc starts for itself (timers, asynchronous I/O) end unseen by our hooks: libc is asked to
@@ -92,36 +88,42 @@ static void manage_end(struct thread *thread) {
 }
 
 struct thread *thread_enter_slow(uintptr_t here) {
-    if (ended || (thread_guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
+    if (ended || (local.guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
         !process_check())
         return NULL;
-    bool in_handler = thread_guard == GUARD_HANDLER;
-    if (in_handler && thread_self == NULL) /* to be told of this thread's end takes memory from malloc */
+    bool in_handler = local.guard == GUARD_HANDLER;
+    if (in_handler && local.thread == NULL) /* to be told of this thread's end takes memory from malloc */
         return NULL;
-    if (thread_guard != 0 && !in_handler)
+    if (!guard_is_free(local.guard) && !in_handler)
         lock_abandon_held(); /* whoever had it left by a jump */
-    thread_guard = here;
+    local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
-    struct thread *thread = thread_self != NULL ? thread_self : thread_new();
+    struct thread *thread = local.thread != NULL ? local.thread : thread_new();
     if (thread == NULL)
-        thread_leave();
+        thread_leave_slow();
     else if (!thread->managed)
         manage_end(thread);
     if (in_handler && thread != NULL && !interruption_open(thread, here)) {
-        thread_guard = GUARD_HANDLER;
+        local.guard = GUARD_HANDLER;
         return NULL;
     }
     return thread;
 }
 
+void thread_leave_slow(void) {
+    thread_leave();
+    if (local.thread == NULL)
+        local.guard = GUARD_NO_RECORD;
+}
+
 int thread_pause(void) {
     int kept = errno;
-    thread_leave();
+    thread_leave_slow();
     return kept;
 }
 
 void thread_resume(int kept) {
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     errno = kept;
 }
@@ -137,9 +139,9 @@ void thread_bury_slow(void) {
 }
 
 bool thread_enter_ended(void) {
-    if (!ended || thread_guard != 0)
+    if (!ended || !guard_is_free(local.guard))
         return false;
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     return true;
 }
@@ -147,7 +149,7 @@ bool thread_enter_ended(void) {
 void thread_leave_ended(void) {
     graveyard_bury();
     local_end();
-    thread_leave();
+    thread_leave_slow();
 }
 
 void thread_inherit(struct thread *thread, struct context *start) {
@@ -164,7 +166,7 @@ void thread_begin(struct context *start, struct origin origin, uintptr_t top, si
         context_release(start);
         return;
     }
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    local.guard = (uintptr_t)__builtin_frame_address(0);
     struct thread *thread = thread_new();
     if (thread != NULL) {
         thread->managed = true;
@@ -175,7 +177,7 @@ void thread_begin(struct context *start, struct origin origin, uintptr_t top, si
     } else {
         context_release(start);
     }
-    thread_leave();
+    thread_leave_slow();
 }
 
 /* What is destroyed here may open scopes and drop values of its own: so it ends twice. */
@@ -196,7 +198,7 @@ void thread_end(void) {
     frame_end_all(thread);
     flow_end(&thread->flow);
     trace_thread_end(thread);
-    thread_self = NULL;
+    local.thread = NULL;
     frame_limit = UINTPTR_MAX;
     thread_free(thread);
     ended = true;
@@ -227,14 +229,14 @@ bool thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
     bool alone = true;
     for (; record != NULL; record = record->next) {
-        if (record == thread_self)
+        if (record == local.thread)
             continue;
         alone &= atomic_load_explicit(&record->tid, memory_order_relaxed) == 0;
         atomic_store_explicit(&record->tid, 0, memory_order_relaxed);
     }
     local.tid = kernel_tid();
-    if (thread_self != NULL)
-        atomic_store_explicit(&thread_self->tid, local.tid, memory_order_relaxed);
+    if (local.thread != NULL)
+        atomic_store_explicit(&local.thread->tid, local.tid, memory_order_relaxed);
     graveyard_forget();
     return alone;
 }

@@ -1,7 +1,7 @@
 /* What the shim knows of each thread: its flow, its dispatch frames, the event loops it runs.
  *
  * A thread's record is made when it is first needed, kept in type-stable memory and reached through one
- * initial-exec TLS pointer. Only its thread writes it. The *guard* is the one place that keeps us out
+ * initial-exec TLS pointer (local.thread). Only its thread writes it. The *guard* is the one place that keeps us out
  * of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
  * handler, an allocator) gets no thread and does nothing but its real call. */
 #ifndef SHIM_THREAD_H
@@ -167,15 +167,24 @@ struct thread {
 /* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
 extern _Atomic(struct thread *) thread_records;
 
-extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
 extern _Thread_local uintptr_t frame_limit;
 
-/* Who is inside the guard: 0 nobody, else the stack address where it was taken; or GUARD_BORROWED, since a
- * vfork: while the child runs in our memory, it finds the guard taken; or GUARD_HANDLER, in a signal handler
- * that has not used the shim yet. */
-enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2 };
-extern _Thread_local uintptr_t thread_guard;
+/* States of the guard (local.guard), which only its thread changes:
+ *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no further
+ *   GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
+ *   GUARD_HANDLER    in a signal handler that has not used the shim yet
+ *   GUARD_BURY       nobody is inside, but values wait to be destroyed
+ *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer
+ *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it back; a
+ *                    later entry from a shallower address shows that. */
+enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3 };
+static inline bool guard_is_free(uintptr_t guard) {
+    return guard == 0 || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
+}
+static inline bool guard_is_address(uintptr_t guard) {
+    return guard > GUARD_NO_RECORD;
+}
 
 /* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
  * was left by a jump stays here until the next hook notices. */
@@ -184,29 +193,41 @@ extern _Thread_local uintptr_t thread_handler;
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
 struct thread *thread_enter_slow(uintptr_t here);
-static inline struct thread *thread_enter(void) {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    struct thread *thread = thread_self;
-    if (__builtin_expect(thread == NULL || thread_guard != 0 || !process_check(), 0))
-        return thread_enter_slow(here);
-    thread_guard = here;
-    atomic_signal_fence(memory_order_seq_cst);
+/* What the guard's 0 says, for the compiler's use. */
+static inline struct thread *thread_known(void) {
+    struct thread *thread = local.thread;
+    if (thread == NULL)
+        __builtin_unreachable();
     return thread;
 }
-/* The same for a thread that has a record, without looking whether this is a fork child: enough for what
- * touches nothing but the thread's own. */
-static inline struct thread *thread_enter_known(void) {
-    struct thread *thread = thread_self;
-    if (__builtin_expect(thread == NULL || thread_guard != 0, 0))
-        return NULL;
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+static inline struct thread *thread_enter(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    if (__builtin_expect(local.guard != 0 || !process_check(), 0))
+        return thread_enter_slow(here);
+    local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
-    return thread;
+    return thread_known();
+}
+/* The same for a thread that has a record and nothing to bury, without looking whether this is a fork child:
+ * enough for what touches nothing but the thread's own. */
+static inline struct thread *thread_enter_known(void) {
+    if (__builtin_expect(local.guard != 0, 0))
+        return NULL;
+    local.guard = (uintptr_t)__builtin_frame_address(0);
+    atomic_signal_fence(memory_order_seq_cst);
+    return thread_known();
 }
 static inline void thread_leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    thread_guard = 0;
+    local.guard = __builtin_expect(graveyard_empty(), 1) ? 0 : GUARD_BURY;
 }
+/* After thread_enter_known, when no value can have been dropped since. */
+static inline void thread_leave_known(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    local.guard = 0;
+}
+/* Where there may be no record. */
+void thread_leave_slow(void);
 /* Takes the guard off while the program's code runs, from inside it; what the first returns (errno, which
  * is the hooked call's: H12) the second gets back. */
 int thread_pause(void);
