@@ -66,7 +66,31 @@ static bool lies_near(const struct context *context, const struct context *ances
     return context == ancestor;
 }
 
+/* Is every reference to the node the flow's own: its current one and the stash? */
+static bool flow_owns(const struct flow *flow, const struct context *node) {
+    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
+    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
+}
+
+/* A node that nobody but the flow holds, and that is not current any longer, goes; its reference to its
+ * parent becomes the caller's. */
+static void flow_discard(struct flow *flow, struct context *node) {
+    if (flow->stash.context == node)
+        flow->stash = (struct stash){0};
+    context_discard(node);
+}
+
+/* What is near is alive as long as the current context is: it may begin a stock. */
 void flow_leave(struct flow *flow, struct context *before) {
+    if (before != NULL && before->lent && flow_owns(flow, before)) {
+        struct context *lender = before->parent;
+        flow_discard(flow, before);
+        before = lender;
+    }
+    if (before != NULL && flow->stash.context == NULL && lies_near(flow->current, before)) {
+        flow->stash = (struct stash){before, 1};
+        return;
+    }
     flow_release(flow, before);
     if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
         flow_unstash(flow);
@@ -233,20 +257,6 @@ struct scope flow_with(struct flow *flow, struct key *key, void *value, struct h
     flow->current = node;
     notify(node->parent, node, false);
     return scope;
-}
-
-/* Is every reference to the node the flow's own: its current one and the stash? */
-static bool flow_owns(const struct flow *flow, const struct context *node) {
-    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
-    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
-}
-
-/* A node that nobody but the flow holds, and that is not current any longer, goes; its reference to its
- * parent becomes the caller's. */
-static void flow_discard(struct flow *flow, struct context *node) {
-    if (flow->stash.context == node)
-        flow->stash = (struct stash){0};
-    context_discard(node);
 }
 
 /* A value set for the rest of a flow takes the place of one that was set before, by whomever: setting again
