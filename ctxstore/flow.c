@@ -537,6 +537,8 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {
 }
 
 void flow_end(struct flow *flow) {
+    if (flow->current == NULL && flow->detours == NULL && flow->stash.context == NULL)
+        return;
     flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);
     flow_unstash(flow);

@@ -86,7 +86,7 @@ void key_destroy(struct key *key) {
 }
 
 void key_thread_end(void) {
-    for (unsigned i = 0; i < KEY_STOCKS && local.beside != NULL; i++)
+    for (unsigned i = 0; i < KEY_STOCKS; i++)
         stock_return(&local.beside->keys[i]);
 }
 

@@ -50,7 +50,7 @@ static inline void key_release(struct key *key) {
     else
         key_release_slow(key);
 }
-/* Gives back what this thread has in stock. */
+/* Gives back what this thread has in stock; it has some. */
 void key_thread_end(void);
 
 #endif

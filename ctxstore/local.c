@@ -26,9 +26,10 @@ void local_end(void) {
     flow_thread_end();
     context_thread_end();
     value_thread_end();
+    if (local.beside == NULL)
+        return;
     key_thread_end();
     block_thread_end();
-    if (local.beside != NULL)
-        slab_give(&besides, local.beside);
+    slab_give(&besides, local.beside);
     local.beside = NULL;
 }

@@ -144,6 +144,6 @@ void block_give(void *block, size_t size) {
 }
 
 void block_thread_end(void) {
-    for (unsigned class = 0; class < BLOCK_CACHES && local.beside != NULL; class ++)
+    for (unsigned class = 0; class < BLOCK_CACHES; class ++)
         slab_cache_end(&local.beside->blocks[class], &blocks[class]);
 }

@@ -76,7 +76,7 @@ static inline void slab_cache_end(struct slab_cache *cache, struct slab *slab) {
 enum { BLOCK_STEP = 16, BLOCK_FINE = 256, BLOCK_CACHED = 512, BLOCK_CACHES = BLOCK_FINE / BLOCK_STEP + 1 };
 void *block_take(size_t size);
 void block_give(void *block, size_t size);
-/* This thread's caches of blocks go back. */
+/* This thread's caches of blocks go back; it has some. */
 void block_thread_end(void);
 
 #endif

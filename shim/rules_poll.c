@@ -58,7 +58,7 @@ static void poll_see(struct thread *thread, struct batch *batch, int fd, uint32_
 }
 
 /* After the real call. NULL: there is nothing to look at, or to do. */
-static struct thread *poll_over(const struct wait *wait, int result, struct rest *rest) {
+static inline struct thread *poll_over(const struct wait *wait, int result, struct rest *rest) {
     struct thread *thread = wait->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return NULL;

@@ -11,6 +11,7 @@
 #include "trace.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -42,19 +43,33 @@ static void thread_free(struct thread *thread) {
     slab_give(&threads, thread);
 }
 
-static struct thread *thread_new(void) {
-    struct thread *thread = slab_take(&threads);
-    if (thread == NULL)
-        return NULL;
-    memset(&thread->flow, 0,
-           sizeof *thread - offsetof(struct thread, flow)); /* its place in the list stays */
+struct thread *thread_prepare(void) {
+    return slab_take(&threads);
+}
+
+void thread_unprepare(struct thread *record) {
+    slab_give(&threads, record);
+}
+
+/* The record becomes this thread's. */
+static void thread_take(struct thread *thread, int tid) {
+    memset(&thread->flow, 0, /* its place in the list stays */
+           offsetof(struct thread, frames) - offsetof(struct thread, flow));
     flow_begin(&thread->flow, NULL);
     if (!thread->listed)
         record_list(thread);
-    atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
-    local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
+    atomic_store_explicit(&thread->tid, tid, memory_order_release);
+    local.tid = tid;
     local.thread = thread;
     frame_limit = UINTPTR_MAX;
+}
+
+static struct thread *thread_new(void) {
+    struct thread *thread = thread_prepare();
+    if (thread == NULL)
+        return NULL;
+    thread->start_with = (struct start){0};
+    thread_take(thread, kernel_tid());
     return thread;
 }
 
@@ -147,7 +162,8 @@ bool thread_enter_ended(void) {
 }
 
 void thread_leave_ended(void) {
-    graveyard_bury();
+    if (!graveyard_empty())
+        graveyard_bury();
     local_end();
     thread_leave_slow();
 }
@@ -161,23 +177,31 @@ void thread_inherit(struct thread *thread, struct context *start) {
         trace_adopt(thread, start, EVIDENCE_START);
 }
 
-void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
-    if (!process_check()) {
-        context_release(start);
+/* The kernel's number of this thread, which pthread_create has just made: libc knows it, and tells it in the
+ * number of the thread's clock, as the kernel makes those. To ask the kernel would be a tenth of what hooks add
+ * to a thread. */
+static int tid_of_new(void) {
+    enum { CLOCK_BITS = 3 };
+    clockid_t clock;
+    int tid = pthread_getcpuclockid(pthread_self(), &clock) == 0 ? ~(clock >> CLOCK_BITS) : 0;
+    return tid > 0 ? tid : kernel_tid();
+}
+
+void thread_begin(struct thread *record, uintptr_t top) {
+    const struct start *start = &record->start_with;
+    if (!process_check()) { /* it can't be: then this record is lost */
+        context_release(start->context);
         return;
     }
     local.guard = (uintptr_t)__builtin_frame_address(0);
-    struct thread *thread = thread_new();
-    if (thread != NULL) {
-        thread->managed = true;
-        thread->start_origin = origin;
-        thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
-        thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
-        thread_inherit(thread, start);
-    } else {
-        context_release(start);
-    }
-    thread_leave_slow();
+    int tid = tid_of_new();
+    lock_own_name(tid);
+    thread_take(record, tid);
+    record->managed = true;
+    record->own_high = record->stack_high = start->stack_size != 0 ? top + 1 : 0;
+    record->own_low = record->stack_low = start->stack_size < top ? top - start->stack_size : 0;
+    thread_inherit(record, start->context);
+    thread_leave();
 }
 
 /* What is destroyed here may open scopes and drop values of its own: so it ends twice. */
@@ -194,7 +218,8 @@ void thread_end(void) {
     coroutine_thread_end(thread);
     frame_end_all(thread);
     flow_end(&thread->flow);
-    graveyard_bury();
+    if (!graveyard_empty())
+        graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
     trace_thread_end(thread);

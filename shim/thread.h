@@ -128,16 +128,24 @@ struct parked {
 /* Which flow is on. */
 enum turn { TURN_OWN, TURN_COROUTINE, TURN_NOBODY };
 
+/* What a new thread is to do, and with what it begins (F1). */
+struct start {
+    void *(*routine)(void *);
+    int (*c11_routine)(void *);
+    void *argument;
+    struct context *context; /* a reference */
+    struct origin origin;    /* who starts it */
+    size_t stack_size;       /* at least, in bytes; 0: not known */
+};
+
 struct thread {
     void *free_link;     /* the slab's, while free */
     struct thread *next; /* of all records that there ever were (census.h); constant */
     bool listed;         /* it has its place there */
     _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
-    struct frame frames[FRAMES_DEEPEST];
-    unsigned depth;
-    struct loop loops[LOOPS];
-    unsigned next_loop;
+    unsigned depth; /* of frames */
+    unsigned known_loops, next_loop;
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
@@ -145,7 +153,6 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    struct origin start_origin; /* who started it */
     uint64_t waits;             /* counts waits, to name them */
     bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
     struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
@@ -158,10 +165,14 @@ struct thread {
     enum turn turn;
     struct coroutine *coroutine; /* TURN_COROUTINE: which */
     uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
-    struct parked own;           /* not TURN_OWN: the thread's own flow */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
     struct interruption *interruption; /* the innermost handler that has used the shim */
+    /* From here on a record begins as another thread has left it: these are written before they are read. */
+    struct frame frames[FRAMES_DEEPEST]; /* the outermost first, `depth` of them */
+    struct loop loops[LOOPS];            /* `known_loops` of them */
+    struct start start_with;             /* of a thread that pthread_create made */
+    struct parked own;                   /* not TURN_OWN: the thread's own flow */
 };
 
 /* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
@@ -246,9 +257,14 @@ static inline void thread_bury(void) {
         thread_bury_slow();
 }
 
-/* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
- * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
-void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size);
+/* F1. A record for a thread that is about to be made, whose `start_with` the caller fills in. NULL without
+ * memory. */
+struct thread *thread_prepare(void);
+/* It was not made; `start_with` is the caller's. */
+void thread_unprepare(struct thread *record);
+/* On the new thread, at its very beginning; `top` is an address in its frame. What it is to do stays in
+ * `start_with`. */
+void thread_begin(struct thread *record, uintptr_t top);
 /* A thread that has nothing of its own yet starts in this context (a reference). Watchers are told: to the
  * new flow it is a change. */
 void thread_inherit(struct thread *thread, struct context *start);
