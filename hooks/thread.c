@@ -42,17 +42,34 @@ static int run_c11(void *argument) {
     return result;
 }
 
+/* How large a stack is where nobody says, kept because to ask takes a lock; until the program changes it. */
+static _Atomic size_t usual_size; /* 0: not asked yet */
+static _Atomic bool usual_changes;
+
+static size_t usual_stack_size(void) {
+    size_t size = atomic_load_explicit(&usual_size, memory_order_relaxed);
+    pthread_attr_t usual;
+    if (size != 0 && !atomic_load_explicit(&usual_changes, memory_order_acquire))
+        return size;
+    if (pthread_getattr_default_np(&usual) != 0)
+        return 0;
+    pthread_attr_getstacksize(&usual, &size);
+    pthread_attr_destroy(&usual);
+    atomic_store_explicit(&usual_size, size, memory_order_relaxed);
+    return size;
+}
+
+HOOK(int, pthread_setattr_default_np, (const pthread_attr_t *attributes)) {
+    atomic_store_explicit(&usual_changes, true, memory_order_release);
+    return REAL(pthread_setattr_default_np)(attributes);
+}
+
 /* Of the stack that the thread will have, in bytes. */
 static size_t stack_size_of(const pthread_attr_t *attributes) {
     size_t size = 0;
-    pthread_attr_t defaults;
-    if (attributes != NULL)
-        return pthread_attr_getstacksize(attributes, &size) == 0 ? size : 0;
-    if (pthread_getattr_default_np(&defaults) != 0)
-        return 0;
-    pthread_attr_getstacksize(&defaults, &size);
-    pthread_attr_destroy(&defaults);
-    return size;
+    if (attributes == NULL)
+        return usual_stack_size();
+    return pthread_attr_getstacksize(attributes, &size) == 0 ? size : 0;
 }
 
 HOOK(int, pthread_create,

@@ -43,8 +43,15 @@ static void thread_free(struct thread *thread) {
     slab_give(&threads, thread);
 }
 
+/* A thread that makes others has some records in reserve: for each it would take the lock from the one that
+ * has ended last, on another processor. They are few, for they are large. */
+enum { RESERVE = 4 };
+static _Thread_local struct slab_cache reserve;
+
 struct thread *thread_prepare(void) {
-    return slab_take(&threads);
+    if (reserve.free == NULL)
+        reserve.free = slab_take_chain(&threads, RESERVE, &reserve.count);
+    return reserve.free != NULL ? slab_cache_take(&reserve, &threads) : NULL;
 }
 
 void thread_unprepare(struct thread *record) {
@@ -65,7 +72,7 @@ static void thread_take(struct thread *thread, int tid) {
 }
 
 static struct thread *thread_new(void) {
-    struct thread *thread = thread_prepare();
+    struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
     thread->start_with = (struct start){0};
@@ -165,6 +172,7 @@ void thread_leave_ended(void) {
     if (!graveyard_empty())
         graveyard_bury();
     local_end();
+    slab_cache_end(&reserve, &threads);
     thread_leave_slow();
 }
 
@@ -178,8 +186,8 @@ void thread_inherit(struct thread *thread, struct context *start) {
 }
 
 /* The kernel's number of this thread, which pthread_create has just made: libc knows it, and tells it in the
- * number of the thread's clock, as the kernel makes those. To ask the kernel would be a tenth of what hooks add
- * to a thread. */
+ * number of the thread's clock, as the kernel makes those. To ask the kernel would be a tenth of what hooks
+ * add to a thread. */
 static int tid_of_new(void) {
     enum { CLOCK_BITS = 3 };
     clockid_t clock;

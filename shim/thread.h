@@ -1,8 +1,8 @@
 /* What the shim knows of each thread: its flow, its dispatch frames, the event loops it runs.
  *
  * A thread's record is made when it is first needed, kept in type-stable memory and reached through one
- * initial-exec TLS pointer (local.thread). Only its thread writes it. The *guard* is the one place that keeps us out
- * of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
+ * initial-exec TLS pointer (local.thread). Only its thread writes it. The *guard* is the one place that keeps
+ * us out of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
  * handler, an allocator) gets no thread and does nothing but its real call. */
 #ifndef SHIM_THREAD_H
 #define SHIM_THREAD_H
@@ -153,13 +153,12 @@ struct thread {
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    uint64_t waits;             /* counts waits, to name them */
-    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
+    uint64_t waits;         /* counts waits, to name them */
+    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
-    struct loop *ran_out;                      /* E3: whose last wait ran out */
-    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
-    struct reservation reserved[RESERVATIONS]; /* outermost first */
+    struct loop *ran_out;      /* E3: whose last wait ran out */
+    struct open_file *closing; /* taken out of its slot by a close that is on its way */
     unsigned reservations;
     bool managed; /* its end will be seen */
     enum turn turn;
@@ -169,10 +168,11 @@ struct thread {
     struct comm comm;
     struct interruption *interruption; /* the innermost handler that has used the shim */
     /* From here on a record begins as another thread has left it: these are written before they are read. */
-    struct frame frames[FRAMES_DEEPEST]; /* the outermost first, `depth` of them */
-    struct loop loops[LOOPS];            /* `known_loops` of them */
-    struct start start_with;             /* of a thread that pthread_create made */
-    struct parked own;                   /* not TURN_OWN: the thread's own flow */
+    struct frame frames[FRAMES_DEEPEST];       /* the outermost first, `depth` of them */
+    struct loop loops[LOOPS];                  /* `known_loops` of them */
+    struct reservation reserved[RESERVATIONS]; /* outermost first, `reservations` of them */
+    struct start start_with;                   /* of a thread that pthread_create made */
+    struct parked own;                         /* not TURN_OWN: the thread's own flow */
 };
 
 /* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
@@ -182,13 +182,13 @@ extern _Atomic(struct thread *) thread_records;
 extern _Thread_local uintptr_t frame_limit;
 
 /* States of the guard (local.guard), which only its thread changes:
- *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no further
- *   GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
+ *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no
+ * further GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
  *   GUARD_HANDLER    in a signal handler that has not used the shim yet
  *   GUARD_BURY       nobody is inside, but values wait to be destroyed
  *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer
- *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it back; a
- *                    later entry from a shallower address shows that. */
+ *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it
+ * back; a later entry from a shallower address shows that. */
 enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3 };
 static inline bool guard_is_free(uintptr_t guard) {
     return guard == 0 || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
