@@ -62,18 +62,18 @@ struct context {
     _Atomic uint64_t serial;
     struct values *values; /* this context's map: a VALUE node's own, or its parent's, who keeps it alive */
     _Atomic uint32_t references;
-    uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
-    uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it; of a
-                                root: when its request was answered or over (context_clock) */
-    uint16_t site;           /* of a scope: where it was opened (site.h) */
-    uint8_t kind : 3;        /* enum context_kind */
-    uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
-    uint8_t block : 1;       /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
-    uint8_t owns_values : 1; /* `values` is a reference */
-    uint8_t long_name : 1;   /* the name lies beside the node */
-    uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
-    _Atomic uint8_t marks;   /* enum context_mark */
-    union {                  /* a VALUE node ends here */
+    uint32_t flow;              /* of the serial of the flow that made it: enough to know one's own */
+    uint32_t stack;             /* of a scope: low bits of the address of the stack frame that opened it; of a
+                                   root: when its request was answered or over (context_clock) */
+    uint16_t site;              /* of a scope: where it was opened (site.h) */
+    uint8_t kind : 3;           /* enum context_kind */
+    uint8_t scoped : 1;         /* opened as a scope: somebody ought to close it */
+    uint8_t block : 1;          /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
+    uint8_t owns_values : 1;    /* `values` is a reference */
+    uint8_t long_name : 1;      /* the name lies beside the node */
+    uint8_t lent : 1;           /* a value that ought to stand in its parent's place (flow_settle) */
+    _Atomic uint8_t marks;      /* enum context_mark */
+    union {                     /* a VALUE node ends here */
         char text[NAME_INLINE]; /* name.h */
         struct context_name *long_text;
         struct {
@@ -108,7 +108,8 @@ static inline bool context_serial_used_up(uint64_t serial) {
 }
 
 /* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. `flow`: where its serial lies. */
+ * cache (NULL: not that simple, use context_operation), and given back to it. `flow`: where its serial lies.
+ */
 static inline __attribute__((always_inline)) struct context *
 context_operation_quick(struct context *parent, const char *name, const uint64_t *flow, struct here here) {
     struct context *node = local.contexts.free;

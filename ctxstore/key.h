@@ -26,9 +26,10 @@ struct key *key_create(const char *name, void (*destroy)(void *value));
 void key_destroy(struct key *key);
 const char *key_name(const struct key *key);
 
-/* A value's hold on its key. Values of a few keys come and go all the time, on all threads: so each thread takes
- * references to a key KEY_STOCK at a time, as a flow does with a context (flow.h), and hands them out and takes
- * them back without an atomic operation. A key that was given up meanwhile keeps its memory for as long. */
+/* A value's hold on its key. Values of a few keys come and go all the time, on all threads: so each thread
+ * takes references to a key KEY_STOCK at a time, as a flow does with a context (flow.h), and hands them out
+ * and takes them back without an atomic operation. A key that was given up meanwhile keeps its memory for as
+ * long. */
 enum { KEY_STOCK = 1 << 8, KEY_STOCK_MOST = 1 << 12 };
 void key_retain_slow(struct key *key);
 void key_release_slow(struct key *key);

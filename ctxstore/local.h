@@ -19,11 +19,11 @@ struct local {
     struct slab_cache contexts; /* of each size */
     struct slab_cache value_contexts;
     uint64_t serial; /* of a range: making a context is no atomic operation; its low half 0: used up */
-    struct value *graveyard;     /* dropped values, newest first (value.h) */
+    struct value *graveyard; /* dropped values, newest first (value.h) */
     struct slab_cache values, detours;
-    struct beside *beside;       /* NULL: none yet */
-    const void *site;            /* where the program called us from, and... */
-    int tid;                     /* who this is: for origin.h, said by the shim */
+    struct beside *beside; /* NULL: none yet */
+    const void *site;      /* where the program called us from, and... */
+    int tid;               /* who this is: for origin.h, said by the shim */
 };
 extern _Thread_local struct local local;
 

@@ -1,11 +1,11 @@
-/* Names as they lie in a node: up to NAME_INLINE bytes, ended by the first zero; as long as it can be, a name has
- * no end mark. What lies behind the end mark means nothing. */
+/* Names as they lie in a node: up to NAME_INLINE bytes, ended by the first zero; as long as it can be, a name
+ * has no end mark. What lies behind the end mark means nothing. */
 #ifndef CTXSTORE_NAME_H
 #define CTXSTORE_NAME_H
 
-#include <stdbool.h>
+#include "vector.h"
+
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 enum { NAME_INLINE = 24 };
@@ -30,8 +30,8 @@ static inline void name_store(char *to, const char *name, size_t length) {
     }
 }
 
-/* Whoever watches our loads (the sanitizers; memcheck, for which the tests define this) is not to see one that
- * goes beyond the end of a string. */
+/* Whoever watches our loads (the sanitizers; memcheck, for which the tests define this) is not to see one
+ * that goes beyond the end of a string. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #    define NAME_BYTEWISE
 #elif defined(__has_feature)
@@ -51,29 +51,18 @@ static inline bool name_copy(char *to, const char *name) {
     return true;
 }
 #else
-typedef signed char __attribute__((vector_size(16), aligned(1), may_alias)) name_bytes;
-
-static inline bool name_any(name_bytes found) {
-#    if defined(__SSE2__)
-    return __builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))found) != 0;
-#    else
-    typedef uint64_t __attribute__((vector_size(16))) words;
-    return (((words)found)[0] | ((words)found)[1]) != 0;
-#    endif
-}
-
 static inline __attribute__((always_inline)) bool name_copy(char *to, const char *name) {
     enum { PAGE_BYTES = 4096 };
     if (__builtin_expect((uintptr_t)name % PAGE_BYTES >= PAGE_BYTES - NAME_INLINE, 0))
         return false;
-    name_bytes first = *(const name_bytes *)name;
-    if (!name_any(first == 0)) {
-        name_bytes last = *(const name_bytes *)(name + 8);
-        if (!name_any(last == 0) && name[NAME_INLINE] != '\0')
+    vector first = *(const vector *)name;
+    if (!vector_any(first == 0)) {
+        vector last = *(const vector *)(name + NAME_INLINE + 1 - sizeof(vector));
+        if (!vector_any(last == 0))
             return false;
-        *(name_bytes *)(to + 8) = last;
+        memcpy(to + sizeof(vector), name + sizeof(vector), NAME_INLINE - sizeof(vector));
     }
-    *(name_bytes *)to = first;
+    *(vector *)to = first;
     return true;
 }
 #endif

@@ -26,7 +26,8 @@ static void asked(int number) {
     (void)number;
     atomic_store(&leaks_asked, true);
     uintptr_t guard = local.guard;
-    if (guard_is_free(guard) || guard == GUARD_HANDLER) { /* our own hook has put the latter there, for a handler */
+    if (guard_is_free(guard) ||
+        guard == GUARD_HANDLER) { /* our own hook has put the latter there, for a handler */
         local.guard = (uintptr_t)__builtin_frame_address(0);
         atomic_signal_fence(memory_order_seq_cst);
         leaks_answer();

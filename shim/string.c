@@ -5,14 +5,14 @@
  *
  * Short texts are what most of them see: those that may see long ones, names and whole buffers, take sixteen
  * or eight bytes at a time. */
-#include <stdint.h>
+#include "../ctxstore/vector.h"
+
 #include <string.h>
 #include <wchar.h>
 
 /* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the system's are not for people. */
 
 /* What may point anywhere, into anything. */
-typedef signed char __attribute__((vector_size(16), may_alias, aligned(1))) vector;
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
 typedef uint32_t __attribute__((may_alias, aligned(1))) half;
 
@@ -134,12 +134,6 @@ static inline size_t zero_in(const char *at) {
     return sizeof(word) + (has_zero(high) ? zero_at(high) : sizeof(word));
 }
 
-static inline int vector_has_zero(const char *at) {
-    typedef uint64_t __attribute__((vector_size(16))) words;
-    words zeros = (words)(*(const vector *)at == 0);
-    return (zeros[0] | zeros[1]) != 0;
-}
-
 /* Aligned vectors never reach into a page that the text is not in; nor does the first one, unless the text
  * begins at the end of a page. */
 size_t strlen(const char *text) {
@@ -155,7 +149,7 @@ size_t strlen(const char *text) {
             if (*at == '\0')
                 return (size_t)(at - text);
     }
-    while (!vector_has_zero(at))
+    while (!vector_any(*(const vector *)at == 0))
         at += sizeof(vector);
     return (size_t)(at - text) + zero_in(at);
 }

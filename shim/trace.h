@@ -24,8 +24,8 @@
 
 /* Is there a timeline, or are threads named? Written at start-up, constant afterwards but in a fork child. */
 extern __attribute__((visibility("hidden"))) bool trace_on;
-/* Is more to be kept of a scope than its node: for the timeline, or a call stack (unwind.h)? Then the quick ways
- * to open and close one leave it to the others. Set at start-up. */
+/* Is more to be kept of a scope than its node: for the timeline, or a call stack (unwind.h)? Then the quick
+ * ways to open and close one leave it to the others. Set at start-up. */
 extern __attribute__((visibility("hidden"))) bool trace_scopes;
 
 void trace_start(void);
