@@ -84,6 +84,13 @@ struct context {
         struct context *links[CONTEXT_LINKS]; /* references: what else it might be */
     };
 };
+/* What a scope names. The same bytes as the public ctxshim_scope. */
+struct scope {
+    void *node;
+    uint64_t serial;
+    uint64_t flow;
+};
+
 enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
@@ -108,24 +115,26 @@ static inline bool context_serial_used_up(uint64_t serial) {
 }
 
 /* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. `flow`: where its serial lies.
- */
+ * cache by the function that is called from `site` (NULL: not that simple, use context_operation), and given
+ * back to it. Only the place is handed in: a stack frame knows its own address. */
 static inline __attribute__((always_inline)) struct context *
-context_operation_quick(struct context *parent, const char *name, const uint64_t *flow, struct here here) {
+context_operation_quick(struct context *parent, const char *name, const void *site, const uint64_t *flow,
+                        struct scope *scope) {
     struct context *node = local.contexts.free;
-    uint64_t serial = local.serial;
-    uint16_t site;
-    if (node == NULL || context_serial_used_up(serial) || (parent != NULL && parent->lent) ||
-        !site_known(here.site, &site) || !name_copy(node->text, name))
+    uint64_t own = local.serial, maker;
+    uint16_t number;
+    if (node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
+        !site_known(site, &number) || !name_copy(node->text, name))
         return NULL;
+    maker = *flow;
     local.contexts.free = node->parent;
     local.contexts.count--;
-    local.serial = serial + 1;
+    local.serial = own + 1;
     node->parent = parent;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = (uint32_t)*flow;
-    node->stack = (uint32_t)here.address;
-    node->site = site;
+    node->flow = (uint32_t)maker;
+    node->stack = (uint32_t)(uintptr_t)__builtin_frame_address(0);
+    node->site = number;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
@@ -134,7 +143,8 @@ context_operation_quick(struct context *parent, const char *name, const uint64_t
     node->lent = 0;
     atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
-    atomic_store_explicit(&node->serial, serial, memory_order_release);
+    atomic_store_explicit(&node->serial, own, memory_order_release);
+    *scope = (struct scope){node, own, maker};
     return node;
 }
 /* False: the cache is full, use context_discard. */

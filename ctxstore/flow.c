@@ -80,18 +80,22 @@ static void flow_discard(struct flow *flow, struct context *node) {
     context_discard(node);
 }
 
-/* What is near is alive as long as the current context is: it may begin a stock. */
+/* A node that borrows from its parent, and nobody else holds, goes; what it held of its parent begins a
+ * stock. */
+static void leave_lent(struct flow *flow, struct context *before) {
+    struct context *lender = before->parent;
+    flow_discard(flow, before);
+    if (flow->stash.context == NULL && lender != NULL)
+        flow->stash = (struct stash){lender, 1};
+    else
+        flow_release(flow, lender);
+}
+
 void flow_leave(struct flow *flow, struct context *before) {
-    if (before != NULL && before->lent && flow_owns(flow, before)) {
-        struct context *lender = before->parent;
-        flow_discard(flow, before);
-        before = lender;
-    }
-    if (before != NULL && flow->stash.context == NULL && lies_near(flow->current, before)) {
-        flow->stash = (struct stash){before, 1};
-        return;
-    }
-    flow_release(flow, before);
+    if (before != NULL && before->lent && flow_owns(flow, before))
+        leave_lent(flow, before);
+    else
+        flow_release(flow, before);
     if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
         flow_unstash(flow);
 }

@@ -56,13 +56,6 @@ struct flow {
     bool quiet;              /* hands nothing on but from detours of its own */
 };
 
-/* What a scope names. The same bytes as the public ctxshim_scope. */
-struct scope {
-    void *node;
-    uint64_t serial;
-    uint64_t flow;
-};
-
 enum scope_fault {
     SCOPE_UNPOPPED,     /* its frame ended, and nobody had closed it */
     SCOPE_OUT_OF_ORDER, /* closed because a scope around it was */
@@ -138,13 +131,14 @@ static inline void flow_settle(struct flow *flow) {
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline __attribute__((always_inline)) struct scope
-flow_push_quick(struct flow *flow, const char *operation, struct here here) {
-    struct context *node = context_operation_quick(flow->current, operation, &flow->serial, here);
+flow_push_quick(struct flow *flow, const char *operation, const void *site) {
+    struct scope scope;
+    struct context *node = context_operation_quick(flow->current, operation, site, &flow->serial, &scope);
     if (node == NULL)
         return (struct scope){0};
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
     flow->current = node;
-    return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
+    return scope;
 }
 /* A scope that flow_push has just opened is a block's: it is over when the stack frame is that it was opened
  * from, whether or not somebody has closed it. */

@@ -86,14 +86,14 @@ static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread
     return public_scope(scope);
 }
 
-static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, struct here here,
-                                                                bool block) {
+/* Part of a public function: HERE is that one's. */
+static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
     struct thread *thread = operation != NULL && !trace_scopes ? thread_enter_known() : NULL;
     if (thread == NULL)
-        return push_slow(operation, here, block);
-    struct scope scope = flow_push_quick(&thread->flow, operation, here);
+        return push_slow(operation, HERE, block);
+    struct scope scope = flow_push_quick(&thread->flow, operation, __builtin_return_address(0));
     if (scope.node == NULL)
-        return push_inside(thread, operation, here, block);
+        return push_inside(thread, operation, HERE, block);
     if (block)
         flow_block(&scope);
     trace_push_probe(scope.node, operation);
@@ -102,11 +102,11 @@ static inline __attribute__((always_inline)) ctxshim_scope push(const char *oper
 }
 
 ctxshim_scope ctxshim_push(const char *operation) {
-    return push(operation, HERE, false);
+    return push(operation, false);
 }
 
 ctxshim_scope ctxshim_push_block(const char *operation) {
-    return push(operation, HERE, true);
+    return push(operation, true);
 }
 
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
