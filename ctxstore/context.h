@@ -123,8 +123,9 @@ context_operation_quick(struct context *parent, const char *name, const void *si
     struct context *node = local.contexts.free;
     uint64_t own = local.serial, maker;
     uint16_t number;
-    if (node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
-        !site_known(site, &number) || !name_copy(node->text, name))
+    if (__builtin_expect(node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
+                             !site_known(site, &number) || !name_copy(node->text, name),
+                         0))
         return NULL;
     maker = *flow;
     local.contexts.free = node->parent;
@@ -149,7 +150,7 @@ context_operation_quick(struct context *parent, const char *name, const void *si
 }
 /* False: the cache is full, use context_discard. */
 static inline bool context_discard_quick(struct context *node) {
-    if (local.contexts.count == SLAB_CACHE_MOST)
+    if (__builtin_expect(local.contexts.count == SLAB_CACHE_MOST, 0))
         return false;
     context_unname(node);
     node->parent = local.contexts.free;

@@ -134,7 +134,7 @@ static inline __attribute__((always_inline)) struct scope
 flow_push_quick(struct flow *flow, const char *operation, const void *site) {
     struct scope scope;
     struct context *node = context_operation_quick(flow->current, operation, site, &flow->serial, &scope);
-    if (node == NULL)
+    if (__builtin_expect(node == NULL, 0))
         return (struct scope){0};
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
     flow->current = node;
@@ -154,12 +154,16 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
  * would hold the node, too. */
 static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION || node->long_name ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial)
+    if (__builtin_expect(node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
+                             node->long_name ||
+                             atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial,
+                         0))
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&node->references, memory_order_acquire) == 1 && context_discard_quick(node))
+    if (__builtin_expect(atomic_load_explicit(&node->references, memory_order_acquire) == 1 &&
+                             context_discard_quick(node),
+                         1))
         return true;
     flow->current = node;
     return false;

@@ -88,11 +88,12 @@ static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread
 
 /* Part of a public function: HERE is that one's. */
 static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
-    struct thread *thread = operation != NULL && !trace_scopes ? thread_enter_known() : NULL;
-    if (thread == NULL)
+    bool plain = __builtin_expect(operation != NULL && !trace_scopes, 1);
+    struct thread *thread = plain ? thread_enter_known() : NULL;
+    if (__builtin_expect(thread == NULL, 0))
         return push_slow(operation, HERE, block);
     struct scope scope = flow_push_quick(&thread->flow, operation, __builtin_return_address(0));
-    if (scope.node == NULL)
+    if (__builtin_expect(scope.node == NULL, 0))
         return push_inside(thread, operation, HERE, block);
     if (block)
         flow_block(&scope);
@@ -160,14 +161,14 @@ static __attribute__((noinline)) int pop_inside(struct thread *thread, const ctx
 
 static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope) {
     uint64_t serial = scope->serial;
-    if (serial & DETOUR_SERIAL)
+    if (__builtin_expect((serial & DETOUR_SERIAL) != 0, 0))
         return pop_detour(scope);
-    if (trace_scopes)
+    if (__builtin_expect(trace_scopes, 0))
         return pop_traced(scope);
     struct thread *thread = thread_enter_known();
-    if (thread == NULL)
+    if (__builtin_expect(thread == NULL, 0))
         return pop_slow(scope);
-    if (!flow_close_quick(&thread->flow, scope->node, serial))
+    if (__builtin_expect(!flow_close_quick(&thread->flow, scope->node, serial), 0))
         return pop_inside(thread, scope);
     trace_pop_probe(serial);
     thread_leave_known();
@@ -175,7 +176,7 @@ static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope)
 }
 
 int ctxshim_pop(ctxshim_scope *scope) {
-    return scope != NULL ? pop(scope) : failed(EINVAL);
+    return __builtin_expect(scope != NULL, 1) ? pop(scope) : failed(EINVAL);
 }
 
 ctxshim_scope ctxshim_root(const char *name) {
