@@ -57,10 +57,10 @@ static inline __attribute__((always_inline)) bool name_copy(char *to, const char
         return false;
     vector first = *(const vector *)name;
     if (!vector_any(first == 0)) {
-        vector last = *(const vector *)(name + NAME_INLINE + 1 - sizeof(vector));
+        vector last = *(const vector *)(name + NAME_INLINE + 1 - VECTOR_SIZE);
         if (!vector_any(last == 0))
             return false;
-        memcpy(to + sizeof(vector), name + sizeof(vector), NAME_INLINE - sizeof(vector));
+        memcpy(to + VECTOR_SIZE, name + VECTOR_SIZE, NAME_INLINE - VECTOR_SIZE);
     }
     *(vector *)to = first;
     return true;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { VECTOR_SIZE = 16 }; /* said so: a checker takes sizeof for 1 */
 typedef signed char __attribute__((vector_size(16), may_alias, aligned(1))) vector;
 
 /* Is any byte of a comparison's result true? */

@@ -35,9 +35,9 @@ static inline size_t zero_at(word bytes) {
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
     char *out = to;
     const char *in = from;
-    if (size >= sizeof(vector)) {
-        size_t last = size - sizeof(vector);
-        for (size_t i = 0; i < last; i += sizeof(vector))
+    if (size >= VECTOR_SIZE) {
+        size_t last = size - VECTOR_SIZE;
+        for (size_t i = 0; i < last; i += VECTOR_SIZE)
             *(vector *)(out + i) = *(const vector *)(in + i);
         *(vector *)(out + last) = *(const vector *)(in + last);
     } else if (size >= sizeof(word)) {
@@ -74,10 +74,10 @@ void *memmove(void *to, const void *from, size_t size) {
 void *memset(void *memory, int byte, size_t size) {
     char *out = memory;
     word filled = word_of((unsigned char)byte);
-    if (size >= sizeof(vector)) {
+    if (size >= VECTOR_SIZE) {
         vector wide = (vector)(uint64_t __attribute__((vector_size(16)))){filled, filled};
-        size_t last = size - sizeof(vector);
-        for (size_t i = 0; i < last; i += sizeof(vector))
+        size_t last = size - VECTOR_SIZE;
+        for (size_t i = 0; i < last; i += VECTOR_SIZE)
             *(vector *)(out + i) = wide;
         *(vector *)(out + last) = wide;
         return memory;
@@ -139,18 +139,18 @@ static inline size_t zero_in(const char *at) {
 size_t strlen(const char *text) {
     enum { PAGE = 4096 };
     const char *at = text;
-    if ((uintptr_t)text % PAGE <= PAGE - sizeof(vector)) {
+    if ((uintptr_t)text % PAGE <= PAGE - VECTOR_SIZE) {
         size_t length = zero_in(text);
-        if (length < sizeof(vector))
+        if (length < VECTOR_SIZE)
             return length;
-        at += sizeof(vector) - (uintptr_t)text % sizeof(vector);
+        at += VECTOR_SIZE - (uintptr_t)text % VECTOR_SIZE;
     } else {
-        for (; (uintptr_t)at % sizeof(vector) != 0; at++)
+        for (; (uintptr_t)at % VECTOR_SIZE != 0; at++)
             if (*at == '\0')
                 return (size_t)(at - text);
     }
     while (!vector_any(*(const vector *)at == 0))
-        at += sizeof(vector);
+        at += VECTOR_SIZE;
     return (size_t)(at - text) + zero_in(at);
 }
 
