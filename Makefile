@@ -53,6 +53,9 @@ $(filter $(BUILD)/hooks/%,$(SHIM_OBJECTS)): SHIM_FLAGS += -fno-builtin
 # Their cleanup handlers must be libc's own kind: the other one needs a personality routine from libgcc_s.
 $(BUILD)/hooks/thread.o $(BUILD)/hooks/system.o $(BUILD)/shim/annotate_text.o: SHIM_FLAGS += -fno-exceptions -fasynchronous-unwind-tables
 
+# A scope is three words in registers: gathered in a vector first, they take longer.
+$(BUILD)/shim/api.o: SHIM_FLAGS += -fno-tree-slp-vectorize
+
 # Its loops must not become calls of what they define; and it is -O2, whatever the rest is.
 $(BUILD)/shim/string.o: SHIM_FLAGS += -ffreestanding -fno-builtin -O2
 

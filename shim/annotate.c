@@ -285,7 +285,7 @@ void annotate_counted(struct log_call *log, size_t lines) {
     if (log->prefix.size == 0 || lines == 0 || log->alone)
         return;
     unsigned gathered = atomic_load_explicit(&log->file->gathered, memory_order_relaxed);
-    bool others = lines > 1 && (log->changes > 1 || !activity_alone(thread_self));
+    bool others = lines > 1 && (log->changes > 1 || !activity_alone(local.thread));
     if (lines > 1 && log->changes > 1)
         gathered = GATHERED + 1;
     if (others || gathered > 0)

@@ -20,7 +20,7 @@ static uintptr_t edge_of(const struct frame *frame) {
 void frame_limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     uintptr_t outside = thread->turn == TURN_COROUTINE ? thread->stack_high : FRAME_OPEN_ENDED;
-    if (thread != thread_self)
+    if (thread != local.thread)
         return;
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
@@ -468,7 +468,7 @@ static void frame_passed(struct thread *thread) {
 
 /* A question is no hook: whoever has just read goes on with that, and may ask, as deep as he likes. */
 void frame_asked_slow(uintptr_t here) {
-    struct thread *thread = thread_self;
+    struct thread *thread = local.thread;
     const struct frame *top = thread != NULL ? frame_top(thread) : NULL;
     if (thread_handler != 0) /* a signal handler's questions are nobody's */
         return;

@@ -159,7 +159,7 @@ static void take_thread(const struct walk *walk, const struct thread *record, co
     holding.tid = atomic_load_explicit(&((struct thread *)(uintptr_t)copy)->tid, memory_order_relaxed);
     if (copy->inherited && copy->depth == 0) {
         holding.kind = HOLDER_STARTED;
-        holding.origin = copy->start_origin;
+        holding.origin = copy->start_with.origin;
     }
     walk_flow(walk, holding, &record->flow, &copy->flow);
     if (copy->turn == TURN_OWN)

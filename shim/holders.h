@@ -125,7 +125,7 @@ void holders_take(const struct memory *memory, const struct holders_map *map,
 
 /* --- in this process (captures.c) --- */
 
-extern struct capture *captures_table; /* NULL: not kept */
+extern __attribute__((visibility("hidden"))) struct capture *captures_table; /* NULL: not kept */
 extern struct gone *gone_table;
 /* Begins to keep both. False without memory. Once, at start-up. */
 bool captures_start(void);

@@ -182,7 +182,7 @@ static void falls_asleep(struct thread *thread, struct queue *queue, bool empty)
 
 /* Does a wait on this matter to anybody? */
 static bool wait_matters(const void *address) {
-    const struct thread *thread = thread_self;
+    const struct thread *thread = local.thread;
     bool has_work =
         thread != NULL && (thread->inherited || thread->depth > 0 || thread->flow.current != NULL);
     return has_work || queue_may_watch(address) || queue_work_may_come();

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 
 bool trace_on;
+bool trace_scopes;
 
 enum { NAMED = 512, PATH_ROOM = 4096 + OPTION_TEXT_ROOM, COMM = 16 };
 
@@ -111,8 +112,8 @@ static void path_set(void) {
 }
 
 static void root_ended(const struct context *root) {
-    if (thread_self != NULL && thread_guard > GUARD_HANDLER)
-        trace_note(thread_self, TRACE_END, root, 0);
+    if (local.thread != NULL && guard_is_address(local.guard))
+        trace_note(local.thread, TRACE_END, root, 0);
 }
 
 /* What the process was started in is a root, too. */
@@ -126,7 +127,7 @@ static void begin_incoming(void) {
 }
 
 void trace_start(void) {
-    trace_on = options.comm;
+    trace_on = trace_scopes = options.comm;
     if (options.trace[0] == '\0')
         return;
     path_set();
@@ -134,7 +135,7 @@ void trace_start(void) {
     if (writers == NULL || !trace_open(true))
         say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
     else
-        trace_on = true;
+        trace_on = trace_scopes = true;
     if (header != NULL) {
         context_ended = root_ended;
         begin_incoming();
@@ -147,8 +148,8 @@ void trace_forked(void) {
         return;
     kernel_unmap(header, file_size());
     header = NULL;
-    if (thread_self != NULL)
-        thread_self->trace = NULL;
+    if (local.thread != NULL)
+        local.thread->trace = NULL;
     memset(writers, 0, TRACE_RINGS * sizeof *writers);
     for (int i = 0; i < TRACE_RINGS / 64; i++)
         atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
