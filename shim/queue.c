@@ -76,6 +76,22 @@ enum queue_wait queue_wait_at(struct queue *queue, const void *mutex, const void
     return wait;
 }
 
+static bool is_waited_for(const struct queue *queue, const void *address) {
+    return queue != NULL && (queue->condition != NULL ? queue->condition : queue->mutex) == address;
+}
+
+void queue_waits_inside(const void *address) {
+    struct queue *queue = queue_of(address);
+    if (!is_waited_for(queue, address) || queue_is_inside(queue))
+        return;
+    atomic_store_explicit(&queue->inside, true, memory_order_relaxed);
+    queue_drop(queue, queue_generation(queue));
+}
+
+bool queue_is_inside(const struct queue *queue) {
+    return queue != NULL && atomic_load_explicit(&queue->inside, memory_order_relaxed);
+}
+
 void queue_missed(struct queue *queue) {
     atomic_store_explicit(&queue->missed, true, memory_order_relaxed);
 }

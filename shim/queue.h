@@ -78,6 +78,7 @@ struct queue {
     _Atomic uint32_t generation; /* odd: alive */
     _Atomic uint8_t state;       /* enum queue_state */
     _Atomic bool missed;         /* a section ended where nothing could be noted */
+    _Atomic bool inside;         /* somebody has waited for it in the middle of a request */
     const void *mutex;           /* or the semaphore */
     const void *condition;       /* NULL: a semaphore's */
     uintptr_t wait_depth;
@@ -167,6 +168,10 @@ enum queue_wait {
     QUEUE_WAIT_LOCK,     /* for an item, from elsewhere */
 };
 enum queue_wait queue_wait_at(struct queue *queue, const void *mutex, const void *condition, uintptr_t depth);
+/* Who waits for this condition or semaphore is in the middle of a request: whatever it is, nobody who waits
+ * there is idle for that reason alone. */
+void queue_waits_inside(const void *address);
+bool queue_is_inside(const struct queue *queue);
 /* A section ended where nothing could be noted: what follows is in doubt until the next empty wait. */
 void queue_missed(struct queue *queue);
 static inline bool queue_has_spoken(const struct queue *queue) {
