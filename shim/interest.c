@@ -198,6 +198,20 @@ bool interest_watches(const struct interest_set *set, struct open_file *file) {
     return interest != NULL;
 }
 
+struct context *interest_context(const struct interest_set *set, struct open_file *file) {
+    struct context *context = NULL;
+    unsigned found = 0;
+    files_lock(file);
+    for (const struct interest *interest = file->interests; interest != NULL; interest = interest->next_of_file)
+        if (interest->set == set && found++ == 0)
+            context = context_retain(interest->context);
+    lock_give(&interest_lock);
+    if (found == 1 && !context_over(context))
+        return context;
+    context_release(context);
+    return NULL;
+}
+
 void interest_forget_file(struct open_file *file) {
     while (true) {
         struct context *context = NULL;

@@ -46,6 +46,8 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file);
 void interest_forget_file(struct open_file *file);
 /* What the registration of `fd` asks for; 0 when there is none. */
 uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file);
+/* A reference to what it was registered in; NULL: nobody knows, or there are several registrations. */
+struct context *interest_context(const struct interest_set *set, struct open_file *file);
 /* Is the file registered in this set? */
 bool interest_watches(const struct interest_set *set, struct open_file *file);
 

@@ -9,6 +9,10 @@
 void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence);
 
+/* F2: what nobody here fills was read, and this frame's wait had reported it: that is the work of whoever
+ * registered it (rules_read.c). */
+void registered_adopt(struct thread *thread, const struct passage *passage);
+
 /* Is what opened the frame weaker than a connection or a continuation that is touched? (rules_write.c) */
 bool frame_is_weak(struct thread *thread);
 /* This request, or what was current. Consumes the reference. */

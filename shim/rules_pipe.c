@@ -142,12 +142,16 @@ static void pipe_read(struct thread *thread, const struct passage *passage, long
         mailbox_clear(file->mailbox);
         if (something && !is_fed_elsewhere(file))
             pipe_adopt(thread, passage, NULL);
+        else if (result >= 0)
+            registered_adopt(thread, passage);
         return;
     }
     bool lost = false;
     if (something) {
         struct delivery delivery = pipe_take(thread, passage, result, buffers, count);
-        if (!delivery.elsewhere)
+        if (delivery.elsewhere)
+            registered_adopt(thread, passage);
+        else
             pipe_adopt(thread, passage, delivery.context);
         lost = !delivery.known && !delivery.elsewhere;
     }

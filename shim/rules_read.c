@@ -51,6 +51,16 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
         frame_passes(thread, passage->here);
 }
 
+/* In a batch this begins the next callback. */
+void registered_adopt(struct thread *thread, const struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->loop == NULL || !frame_reported(frame, passage->file))
+        return;
+    const struct open_file *epoll = frame->loop->epoll;
+    if (epoll != NULL && epoll->set != NULL && cell_generation(&epoll->cell) == frame->loop->generation)
+        carrier_adopt(thread, passage, interest_context(epoll->set, passage->file), EVIDENCE_EVENT);
+}
+
 /* --- reading ------------------------------------------------------------------------------------- */
 
 /* A thread without a loop comes back to where its work came from: to a connection whose request was
@@ -72,7 +82,7 @@ void rules_bury_before(int fd) {
 struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here) {
     struct passage passage = {
         .file = file, .generation = cell_generation(&file->cell), .here = here, .fd = fd, .messages = 1};
-    if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
+    if ((file_kind(file) == FILE_PLAIN && file->interests == NULL) || file_kind(file) == FILE_LISTENER)
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
@@ -218,7 +228,9 @@ static void read_over(long result, const struct iovec *buffers, int count) {
 
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
-    if (!read_tells(result))
+    if (file_kind(passage->file) == FILE_PLAIN)
+        registered_adopt(thread, passage);
+    else if (!read_tells(result))
         read_nothing(thread, passage);
     else if (file_kind(passage->file) == FILE_CONNECTION)
         read_connection(thread, passage, result, buffers, count);
