@@ -197,10 +197,14 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
-/* There was no more to come back for: the thread goes on with what it has. */
+/* There was no more to come back for: the thread goes on with what it has. In one that runs a loop the callback
+ * may be over with that, and whose work comes next is not known. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
-    if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
-        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+    if (!passage->ended || file_kind(passage->file) == FILE_EVENTFD)
+        return;
+    carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+    if (rules_runs_loop(thread))
+        frame_doubt(thread, EVIDENCE_READ);
 }
 
 /* F5. A timer that fires once is over when that was read, and keeps nobody. */
