@@ -87,9 +87,11 @@ struct passage rules_read_open(struct open_file *file, int fd, bool blocks, stru
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
-    passage.ended = comes_back(frame_top(thread), &passage);
-    if (passage.ended)
+    const struct frame *top = frame_top(thread);
+    if (comes_back(top, &passage)) {
+        passage.ended = top->file == file && top->generation == passage.generation;
         frame_end(thread);
+    }
     rules_thread_waits(thread, here);
     if (file_kind(file) == FILE_PIPE)
         pipe_read_begin(thread, &passage);
@@ -197,8 +199,8 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
-/* There was no more to come back for: the thread goes on with what it has. In one that runs a loop the callback
- * may be over with that, and whose work comes next is not known. */
+/* There was no more to come back for: the thread goes on with what it had of that. In one that runs a loop the
+ * callback may be over with that, and whose work comes next is not known. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
     if (!passage->ended || file_kind(passage->file) == FILE_EVENTFD)
         return;
