@@ -174,6 +174,41 @@ static uint64_t counter_value(long result, const struct iovec *buffers, int coun
     return value;
 }
 
+/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its way
+ * need not write; then what was written says little of whose work is done. */
+uint64_t work_serial(const struct context *context) {
+    const struct context *work = context_root_of(context);
+    if (work == NULL || context_certainty(context) == CONTEXT_IS_AMBIGUOUS)
+        return 0;
+    return atomic_load_explicit(&work->serial, memory_order_relaxed);
+}
+
+struct context *wake_up_context(struct thread *thread, const struct open_file *file, struct context *context) {
+    return file_has(file, FILE_DRAINS) ? not_proven(thread, context) : context;
+}
+
+void wake_up_begins(struct thread *thread, const struct passage *passage, uint64_t work, uint64_t count) {
+    struct frame *frame = frame_top(thread);
+    frame->woke = passage->file;
+    frame->woke_generation = passage->generation;
+    frame->woke_work = work;
+    frame->woke_count = count;
+    frame->woke_answered = 0;
+}
+
+void wake_up_answers(struct thread *thread, const struct context *request) {
+    struct frame *frame = frame_top(thread);
+    uint64_t work = frame != NULL && frame->woke != NULL ? work_serial(request) : 0;
+    if (work == 0 || work == frame->woke_answered ||
+        cell_generation(&frame->woke->cell) != frame->woke_generation)
+        return;
+    frame->woke_answered = work;
+    if (frame->woke_count == 0 || (frame->woke_work != 0 && frame->woke_work != work))
+        file_mark(frame->woke, FILE_DRAINS, true);
+    else
+        frame->woke_count--;
+}
+
 static void read_eventfd(struct thread *thread, const struct passage *passage, long result,
                          const struct iovec *buffers, int count) {
     struct open_file *file = passage->file;
@@ -185,11 +220,13 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         mailbox_clear(file->mailbox);
     else
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
-    carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
+    uint64_t work = work_serial(delivery.context);
+    carrier_adopt(thread, passage, wake_up_context(thread, file, delivery.context), EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame_wakes_up(thread);
+    wake_up_begins(thread, passage, work, value);
     frame->provenance.by = delivery.origin.tid;
     trace_from(thread, &frame->provenance);
 }
