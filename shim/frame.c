@@ -385,7 +385,9 @@ bool frame_explicit(const struct thread *thread) {
     if (thread->depth == 0)
         return flow_explicit(&thread->flow, (struct flow_mark){0});
     const struct frame *frame = &thread->frames[thread->depth - 1];
-    return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
+    const struct detour *detour = thread->flow.detours;
+    bool attached = detour != NULL && detour->number > frame->opened.detours;
+    return attached || (flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame));
 }
 
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
