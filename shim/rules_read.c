@@ -151,12 +151,23 @@ static void read_end(struct thread *thread, const struct passage *passage) {
         carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
 }
 
+/* Another thread's wait has reported it: if that thread goes on with what is read here, it gets it back without any
+ * call. */
+static void read_for_another(const struct thread *thread, struct open_file *file) {
+    uint64_t wait = atomic_load_explicit(&file->waited, memory_order_relaxed);
+    if (wait == 0 || wait >> 32 == (uint32_t)thread->flow.serial || file->interests == NULL ||
+        atomic_exchange_explicit(&file->served, wait, memory_order_relaxed) == wait)
+        return;
+    interest_read_elsewhere(file, wait);
+}
+
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
                             const struct iovec *buffers, int count) {
     if (result <= 0) {
         read_end(thread, passage);
         return;
     }
+    read_for_another(thread, passage->file);
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
     rules_queue_evidence(thread, request);

@@ -208,7 +208,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->mixed = batch->mixed;
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->unread = batch->unread && batch->mixed;
-    frame->queued = queued || frame->unread || loop_timers_due(wait->loop);
+    bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
+    frame->queued = queued || lent || frame->unread || loop_timers_due(wait->loop);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
