@@ -42,8 +42,8 @@ void mailbox_read_end(struct mailbox *mailbox) {
 struct candidates {
     struct entry *match;   /* the first that begins with the bytes */
     struct entry *unknown; /* the first of which that cannot be said */
-    struct entry *owed;    /* the first that begins otherwise, but stands for one that was taken in its stead */
-    size_t agreed;         /* how many bytes told so of `match` */
+    struct entry *owed; /* the first that begins otherwise, but stands for one that was taken in its stead */
+    size_t agreed;      /* how many bytes told so of `match` */
     bool matches_differ, unknown_differ;
     bool several; /* different contexts */
 };
@@ -88,8 +88,8 @@ static struct entry *candidates_doubt(struct mailbox *mailbox, struct entry *lik
 }
 
 /* With the lock held: the entry whose bytes these are; NULL when they are nobody's. Where a guess has taken
- * another's before its bytes were known, what is left of the two stands for the other: in doubt, but the count
- * goes on. */
+ * another's before its bytes were known, what is left of the two stands for the other: in doubt, but the
+ * count goes on. */
 static struct entry *entry_of_bytes(struct mailbox *mailbox, const void *bytes, size_t size,
                                     struct verdict *verdict) {
     struct candidates all = {0};

@@ -206,7 +206,8 @@ struct context *interest_context(const struct interest_set *set, struct open_fil
     struct context *context = NULL;
     unsigned found = 0;
     files_lock(file);
-    for (const struct interest *interest = file->interests; interest != NULL; interest = interest->next_of_file)
+    for (const struct interest *interest = file->interests; interest != NULL;
+         interest = interest->next_of_file)
         if (interest->set == set && found++ == 0)
             context = context_retain(interest->context);
     lock_give(&interest_lock);
@@ -222,7 +223,8 @@ void interest_reports(struct interest_set *set, uint64_t wait) {
 
 void interest_read_elsewhere(struct open_file *file, uint64_t wait) {
     files_lock(file);
-    for (const struct interest *interest = file->interests; interest != NULL; interest = interest->next_of_file)
+    for (const struct interest *interest = file->interests; interest != NULL;
+         interest = interest->next_of_file)
         if (interest->set != NULL &&
             atomic_load_explicit(&interest->set->reported, memory_order_relaxed) == wait)
             atomic_store_explicit(&interest->set->lent, true, memory_order_relaxed);

@@ -48,8 +48,8 @@ void interest_forget_file(struct open_file *file);
 uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file);
 /* A reference to what it was registered in; NULL: nobody knows, or there are several registrations. */
 struct context *interest_context(const struct interest_set *set, struct open_file *file);
-/* E0: a wait has reported something, and is named so; another thread has read what that wait reported; has that
- * ever happened before the loop waited again? */
+/* E0: a wait has reported something, and is named so; another thread has read what that wait reported; has
+ * that ever happened before the loop waited again? */
 void interest_reports(struct interest_set *set, uint64_t wait);
 void interest_read_elsewhere(struct open_file *file, uint64_t wait);
 bool interest_is_lent(const struct interest_set *set);

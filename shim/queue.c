@@ -263,14 +263,13 @@ static bool put(struct queue *queue, const void *place, bool signalled, struct c
     if (site != NULL && !sure)
         site->used = true;
     entries_make_room(queue);
-    *queue_entry_at(queue, queue->next++) = (struct queue_entry){
-        .work = work,
-        .work_serial = serial,
-        .context = context,
-        .producer = flow,
-        .site = number,
-        .sure = sure,
-        .open = queue->condition == NULL};
+    *queue_entry_at(queue, queue->next++) = (struct queue_entry){.work = work,
+                                                                 .work_serial = serial,
+                                                                 .context = context,
+                                                                 .producer = flow,
+                                                                 .site = number,
+                                                                 .sure = sure,
+                                                                 .open = queue->condition == NULL};
     queue->length++;
     return true;
 }

@@ -15,11 +15,10 @@
  *   - one that ends elsewhere, while the queue is empty and a consumer sleeps, without a signal, did not;
  *   - a place whose sections have added up several times puts something in, one that made them not add up
  *     several times does not.
- * What ends at one place for no request, for a new one, or for one that has put something in before is told apart,
- * as if it were three places: a tick that finds nothing to do, or a second try after a queue was full, ends where
- * others put something in.
- * Until a place is known its entries are *unsure*, and so is all that is taken from there to the next empty
- * wait.
+ * What ends at one place for no request, for a new one, or for one that has put something in before is told
+ * apart, as if it were three places: a tick that finds nothing to do, or a second try after a queue was full,
+ * ends where others put something in. Until a place is known its entries are *unsure*, and so is all that is
+ * taken from there to the next empty wait.
  *
  * States of a queue. A wait that finds it empty compares: were there as many dequeues as enqueues?
  *   CANDIDATE  watched only. After CLEAN hand-offs that added up: TRIAL
@@ -52,8 +51,8 @@ struct queue_place {
     uintptr_t depth; /* in bytes, below the top of its thread's stack */
 };
 
-/* For whom a section is, as far as that can be seen: for no request, for one that has not put anything in of late,
- * or for one that has. Where one of these puts something in, the others need not. */
+/* For whom a section is, as far as that can be seen: for no request, for one that has not put anything in of
+ * late, or for one that has. Where one of these puts something in, the others need not. */
 enum queue_work { QUEUE_WORK_NONE, QUEUE_WORK_NEW, QUEUE_WORK_AGAIN };
 
 /* Where sections end that may put something in. A signal says so of one section; the rest is about those

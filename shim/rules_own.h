@@ -15,8 +15,8 @@ void registered_adopt(struct thread *thread, const struct passage *passage);
 
 /* The serial of the request that a context is surely of; 0: none. */
 uint64_t work_serial(const struct context *context);
-/* E5 (rules_read.c): what a wake-up brings, and returns as it is to be adopted; the frame that it opened is for this
- * work, and for so many at most; this request is answered, in a wake-up or not. */
+/* E5 (rules_read.c): what a wake-up brings, and returns as it is to be adopted; the frame that it opened is
+ * for this work, and for so many at most; this request is answered, in a wake-up or not. */
 struct context *wake_up_context(struct thread *thread, const struct open_file *file, struct context *context);
 void wake_up_begins(struct thread *thread, const struct passage *passage, uint64_t work, uint64_t count);
 void wake_up_answers(struct thread *thread, const struct context *request);

@@ -90,14 +90,15 @@ static bool has_rested(const struct queue_part *part, struct here here) {
 
 /* Whoever waits where it waited last, or where it had no work when it waited before, is back at the bottom of
  * its loop, if its request was answered: whatever it waits for, since each worker of a pool may have a
- * condition of its own. What is waited for in the middle of requests, too, is a lock (E11): there an answer may
- * have more to it than what was written so far. */
+ * condition of its own. What is waited for in the middle of requests, too, is a lock (E11): there an answer
+ * may have more to it than what was written so far. */
 static void waits_again(struct thread *thread, const void *what, struct here here) {
     struct queue_part *part = &thread->queue;
     bool rested = has_rested(part, here);
     if (thread->depth == 1 && !is_handed(thread) && !is_answered(thread, frame_top(thread), here))
         queue_waits_inside(what);
-    else if ((rested || same_place(part->waited, here)) && !is_handed(thread) && !queue_is_inside(queue_of(what)))
+    else if ((rested || same_place(part->waited, here)) && !is_handed(thread) &&
+             !queue_is_inside(queue_of(what)))
         queue_comes_back(thread, here);
     part->waited = here;
     if (!rested && queue_is_idle(thread))

@@ -151,8 +151,8 @@ static void read_end(struct thread *thread, const struct passage *passage) {
         carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
 }
 
-/* Another thread's wait has reported it: if that thread goes on with what is read here, it gets it back without any
- * call. */
+/* Another thread's wait has reported it: if that thread goes on with what is read here, it gets it back
+ * without any call. */
 static void read_for_another(const struct thread *thread, struct open_file *file) {
     uint64_t wait = atomic_load_explicit(&file->waited, memory_order_relaxed);
     if (wait == 0 || wait >> 32 == (uint32_t)thread->flow.serial || file->interests == NULL ||
@@ -185,8 +185,8 @@ static uint64_t counter_value(long result, const struct iovec *buffers, int coun
     return value;
 }
 
-/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its way
- * need not write; then what was written says little of whose work is done. */
+/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its
+ * way need not write; then what was written says little of whose work is done. */
 uint64_t work_serial(const struct context *context) {
     const struct context *work = context_root_of(context);
     if (work == NULL || context_certainty(context) == CONTEXT_IS_AMBIGUOUS)
@@ -194,7 +194,8 @@ uint64_t work_serial(const struct context *context) {
     return atomic_load_explicit(&work->serial, memory_order_relaxed);
 }
 
-struct context *wake_up_context(struct thread *thread, const struct open_file *file, struct context *context) {
+struct context *wake_up_context(struct thread *thread, const struct open_file *file,
+                                struct context *context) {
     return file_has(file, FILE_DRAINS) ? not_proven(thread, context) : context;
 }
 
@@ -247,8 +248,8 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
-/* There was no more to come back for: the thread goes on with what it had of that. In one that runs a loop the
- * callback may be over with that, and whose work comes next is not known. */
+/* There was no more to come back for: the thread goes on with what it had of that. In one that runs a loop
+ * the callback may be over with that, and whose work comes next is not known. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
     if (!passage->ended || file_kind(passage->file) == FILE_EVENTFD)
         return;

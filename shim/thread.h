@@ -69,12 +69,12 @@ struct frame {
     uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */
     uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    struct open_file *woke; /* E5: the eventfd that it was woken up by; NULL: none, */
+    struct open_file *woke;     /* E5: the eventfd that it was woken up by; NULL: none, */
     uint32_t woke_generation;
     uint64_t woke_work, woke_count; /* for which request (its serial; 0: not known), and by so many more */
     uint64_t woke_answered;         /* the request that was answered in it last */
-    bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;             /* ... was handed over by one */
+    bool from_queue;                /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;                 /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */

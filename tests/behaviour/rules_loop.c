@@ -88,7 +88,8 @@ CASE(E0, nor_does_what_was_handed_on) {
     EXPECT_STACK("conn#2 req#1");
 }
 
-/* Other threads read for this one, which hands the descriptors to them and gets them back without any call. */
+/* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
+ */
 static _Atomic int to_read, have_read;
 
 static void *read_for_the_loop(void *unused) {
@@ -114,7 +115,7 @@ static void batch_that_others_read(void) {
         READ(0);
         while (atomic_load(&have_read) < which) {
         }
-        LOG();                                   /* for whom the other one has read */
+        LOG();                            /* for whom the other one has read */
         EXPECT(which == 1 || in_doubt()); /* that there is one has been seen by now */
         ANSWER(which);
         LOG();

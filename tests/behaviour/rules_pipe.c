@@ -360,8 +360,8 @@ static int crowd_once(void) {
     return atomic_load(&doubtful_items);
 }
 
-/* Writers that overlap, readers that overlap: the pointers tell which is whose, but for those of a writer who is
- * pushed off the processor before he has said what he wrote. */
+/* Writers that overlap, readers that overlap: the pointers tell which is whose, but for those of a writer who
+ * is pushed off the processor before he has said what he wrote. */
 CASE(F4, many_writers_and_many_readers) {
     EXPECT(crowd_once() < WRITERS * ITEMS / 20);
 }
@@ -546,8 +546,8 @@ CASE(F4, the_output_of_a_child_says_nothing) {
     REQUIRE(waitpid(child, &status, 0) == child);
 }
 
-/* What a loop reads of several children in one batch is for whom each was watched. Before a next read it may have
- * gone on with another request. */
+/* What a loop reads of several children in one batch is for whom each was watched. Before a next read it may
+ * have gone on with another request. */
 CASE(F2, each_childs_output_is_read_for_whom_it_is_watched) {
     static const char *const names[] = {"A", "B"};
     int ends[2][2], listener = listen_somewhere(), epoll = epoll_create1(0);

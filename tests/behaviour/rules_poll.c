@@ -205,7 +205,8 @@ __attribute__((noinline)) static int wait_deeper(int milliseconds) {
     return ready + room[0];
 }
 
-/* Whose work comes after a callback that has found nothing more to read is not known: an idle callback's, say. */
+/* Whose work comes after a callback that has found nothing more to read is not known: an idle callback's,
+ * say. */
 CASE(loops, a_callback_that_finds_nothing_to_read_may_be_over) {
     char byte;
     connect_all();

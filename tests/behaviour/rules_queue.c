@@ -406,7 +406,8 @@ CASE(E11, a_lock_is_no_queue) {
         pthread_join(threads[i], NULL);
 }
 
-/* A language runtime's lock, waited for where there is no work, and between two parts of an answer as well. */
+/* A language runtime's lock, waited for where there is no work, and between two parts of an answer as well.
+ */
 static pthread_mutex_t big_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t big_condition = PTHREAD_COND_INITIALIZER;
 

@@ -246,11 +246,12 @@ static void ask_all(void) {
         raw_write(clients[i], "question");
 }
 
-/* Whoever has something done while a wake-up is on its way only adds it to the list: what was written to the eventfd
- * does not tell whose work the wake-up does. */
+/* Whoever has something done while a wake-up is on its way only adds it to the list: what was written to the
+ * eventfd does not tell whose work the wake-up does. */
 CASE(E5, an_eventfd_that_wakes_up_for_more_than_was_written_to_it_is_in_doubt) {
     struct epoll_event event;
-    int listener = listen_somewhere(), epoll = epoll_create1(0), fd = eventfd(0, EFD_NONBLOCK), askers[2], asked[2];
+    int listener = listen_somewhere(), epoll = epoll_create1(0), fd = eventfd(0, EFD_NONBLOCK), askers[2],
+        asked[2];
     uint64_t count;
     for (int i = 0; i < 2; i++) {
         askers[i] = raw_connect(listener);

@@ -332,8 +332,8 @@ Test(queue, sections_that_rarely_put_nothing_in) {
               play.wrong, play.late_unknown);
 }
 
-/* What put nothing in looks like what put something in while nobody slept, but for whom it was for: nobody, or a
- * request that has put in something already. */
+/* What put nothing in looks like what put something in while nobody slept, but for whom it was for: nobody,
+ * or a request that has put in something already. */
 Test(queue, sections_that_rarely_put_nothing_in_and_never_signal) {
     struct program program = {"rarely nothing, and signals only to sleepers", .producers = 2, .consumers = 2,
                               .rarely = true, .idle_inside = true};
