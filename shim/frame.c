@@ -76,6 +76,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .edge = wait.address,
                             .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
+    thread->woke.file = NULL;
     frame_limit_renew(thread);
     return frame;
 }
@@ -199,6 +200,7 @@ void frame_end(struct thread *thread) {
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
+    thread->woke.file = NULL;
     frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);

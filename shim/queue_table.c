@@ -103,7 +103,7 @@ void queue_empty(struct queue *queue) {
     queue->length = 0;
     queue->handed = 0;
     queue->doubt = queue->lost = queue->chose = false;
-    for (struct queue_site *site = queue->sites; site < queue->sites + QUEUE_SITES; site++)
+    for (struct queue_site *site = queue->sites; site < queue->sites + queue->site_count; site++)
         site->used = false;
 }
 

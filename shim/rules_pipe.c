@@ -108,7 +108,8 @@ static void drained(struct thread *thread, const struct passage *passage) {
 
 static void pipe_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                        long result) {
-    uint64_t work = work_serial(context);
+    const struct context *brought = context;
+    uint64_t serial = brought != NULL ? atomic_load_explicit(&brought->serial, memory_order_relaxed) : 0;
     context = wake_up_context(thread, passage->file, context);
     struct frame *frame = frame_top(thread);
     bool another = frame != NULL && frame->file == passage->file &&
@@ -121,7 +122,7 @@ static void pipe_adopt(struct thread *thread, const struct passage *passage, str
     frame->tentative = true; /* E5 */
     frame->several |= another;
     if (!passage->peek)
-        wake_up_begins(thread, passage, work, result > 0 ? (uint64_t)result : 1);
+        wake_up_begins(thread, passage, brought, serial, result > 0 ? (uint64_t)result : 1);
 }
 
 /* Count was lost, or what is queued was never there: when the carrier is seen to be empty while nobody

@@ -95,11 +95,12 @@ static bool has_rested(const struct queue_part *part, struct here here) {
 static void waits_again(struct thread *thread, const void *what, struct here here) {
     struct queue_part *part = &thread->queue;
     bool rested = has_rested(part, here);
-    if (thread->depth == 1 && !is_handed(thread) && !is_answered(thread, frame_top(thread), here))
-        queue_waits_inside(what);
-    else if ((rested || same_place(part->waited, here)) && !is_handed(thread) &&
-             !queue_is_inside(queue_of(what)))
-        queue_comes_back(thread, here);
+    if (thread->depth == 1 && !is_handed(thread)) {
+        if (!is_answered(thread, frame_top(thread), here))
+            queue_waits_inside(what);
+        else if ((rested || same_place(part->waited, here)) && !queue_is_inside(queue_of(what)))
+            queue_comes_back(thread, here);
+    }
     part->waited = here;
     if (!rested && queue_is_idle(thread))
         part->rests[part->next_rest++ % QUEUE_RESTS] = here;

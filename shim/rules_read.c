@@ -31,6 +31,7 @@ static bool has_it_already(struct thread *thread, const struct context *context)
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence) {
+    thread->woke.file = NULL; /* what is answered from here on is no wake-up's, unless this was one */
     frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
@@ -185,40 +186,28 @@ static uint64_t counter_value(long result, const struct iovec *buffers, int coun
     return value;
 }
 
-/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its
- * way need not write; then what was written says little of whose work is done. */
-uint64_t work_serial(const struct context *context) {
+/* The serial of the request that a context is surely of; 0: none. */
+static uint64_t work_serial(const struct context *context) {
     const struct context *work = context_root_of(context);
     if (work == NULL || context_certainty(context) == CONTEXT_IS_AMBIGUOUS)
         return 0;
     return atomic_load_explicit(&work->serial, memory_order_relaxed);
 }
 
-struct context *wake_up_context(struct thread *thread, const struct open_file *file,
-                                struct context *context) {
-    return file_has(file, FILE_DRAINS) ? not_proven(thread, context) : context;
-}
-
-void wake_up_begins(struct thread *thread, const struct passage *passage, uint64_t work, uint64_t count) {
-    struct frame *frame = frame_top(thread);
-    frame->woke = passage->file;
-    frame->woke_generation = passage->generation;
-    frame->woke_work = work;
-    frame->woke_count = count;
-    frame->woke_answered = 0;
-}
-
+/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its
+ * way need not write; then what was written says little of whose work is done. */
 void wake_up_answers(struct thread *thread, const struct context *request) {
-    struct frame *frame = frame_top(thread);
-    uint64_t work = frame != NULL && frame->woke != NULL ? work_serial(request) : 0;
-    if (work == 0 || work == frame->woke_answered ||
-        cell_generation(&frame->woke->cell) != frame->woke_generation)
+    struct wake_up *woke = &thread->woke;
+    uint64_t work = woke->file != NULL ? work_serial(request) : 0;
+    if (work == 0 || work == woke->answered || cell_generation(&woke->file->cell) != woke->generation)
         return;
-    frame->woke_answered = work;
-    if (frame->woke_count == 0 || (frame->woke_work != 0 && frame->woke_work != work))
-        file_mark(frame->woke, FILE_DRAINS, true);
+    uint64_t brought =
+        woke->serial != 0 && context_is(woke->context, woke->serial) ? work_serial(woke->context) : 0;
+    woke->answered = work;
+    if (woke->count == 0 || (brought != 0 && brought != work))
+        file_mark(woke->file, FILE_DRAINS, true);
     else
-        frame->woke_count--;
+        woke->count--;
 }
 
 static void read_eventfd(struct thread *thread, const struct passage *passage, long result,
@@ -232,13 +221,14 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         mailbox_clear(file->mailbox);
     else
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
-    uint64_t work = work_serial(delivery.context);
+    const struct context *brought = delivery.context;
+    uint64_t serial = brought != NULL ? atomic_load_explicit(&brought->serial, memory_order_relaxed) : 0;
     carrier_adopt(thread, passage, wake_up_context(thread, file, delivery.context), EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame_wakes_up(thread);
-    wake_up_begins(thread, passage, work, value);
+    wake_up_begins(thread, passage, brought, serial, value);
     frame->provenance.by = delivery.origin.tid;
     trace_from(thread, &frame->provenance);
 }

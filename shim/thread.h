@@ -69,12 +69,8 @@ struct frame {
     uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */
     uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    struct open_file *woke;     /* E5: the eventfd that it was woken up by; NULL: none, */
-    uint32_t woke_generation;
-    uint64_t woke_work, woke_count; /* for which request (its serial; 0: not known), and by so many more */
-    uint64_t woke_answered;         /* the request that was answered in it last */
-    bool from_queue;                /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;                 /* ... was handed over by one */
+    bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;             /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
@@ -91,6 +87,16 @@ struct queue_part {
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
     struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
     uint8_t rung;                 /* by which kind it was woken up, until its section ends */
+};
+
+/* E5: what the innermost frame was woken up by. */
+struct wake_up {
+    struct open_file *file; /* an eventfd or pipe; NULL: none */
+    uint32_t generation;
+    const struct context *context; /* what it brought, recognised by its serial, */
+    uint64_t serial;
+    uint64_t count;    /* and for so many more */
+    uint64_t answered; /* the request that was answered in it last: its serial */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
@@ -146,6 +152,7 @@ struct thread {
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     struct queue_part queue;
+    struct wake_up woke;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
