@@ -76,6 +76,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .edge = wait.address,
                             .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
+    thread->woke.file = NULL;
     return frame;
 }
 
@@ -218,6 +219,7 @@ void frame_end(struct thread *thread) {
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
+    thread->woke.file = NULL;
     frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
@@ -414,7 +416,9 @@ bool frame_explicit(const struct thread *thread) {
     if (thread->depth == 0)
         return flow_explicit(&thread->flow, (struct flow_mark){0});
     const struct frame *frame = &thread->frames[thread->depth - 1];
-    return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
+    const struct detour *detour = thread->flow.detours;
+    bool attached = detour != NULL && detour->number > frame->opened.detours;
+    return attached || (flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame));
 }
 
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was

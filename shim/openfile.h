@@ -51,6 +51,7 @@ enum file_flag {
     FILE_RECEIVED = 1 << 13,  /* ... whose first datagram came in: it serves */
     FILE_SENT = 1 << 14,      /* ... whose first datagram went out: it asks */
     FILE_CONNECTED = 1 << 15, /* ... that has one peer */
+    FILE_DRAINS = 1 << 16,    /* E5: an eventfd whose wake-ups did the work of more than had written to it */
 };
 
 struct interest;

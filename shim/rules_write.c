@@ -88,6 +88,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct open_file *file = passage->file;
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
+    wake_up_answers(thread, request);
     bool surely = context_descends_surely(thread->flow.current, request);
     bool likely = context_descends(thread->flow.current, request);
     bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;

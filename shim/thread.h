@@ -93,6 +93,16 @@ struct queue_part {
     uint8_t rung;                 /* by which kind it was woken up, until its section ends */
 };
 
+/* E5: what the innermost frame was woken up by. */
+struct wake_up {
+    struct open_file *file; /* an eventfd or pipe; NULL: none */
+    uint32_t generation;
+    const struct context *context; /* what it brought, recognised by its serial, */
+    uint64_t serial;
+    uint64_t count;    /* and for so many more */
+    uint64_t answered; /* the request that was answered in it last: its serial */
+};
+
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
 struct reservation {
     struct mailbox *mailbox;
@@ -154,6 +164,7 @@ struct thread {
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     struct queue_part queue;
+    struct wake_up woke;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;

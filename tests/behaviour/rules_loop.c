@@ -88,6 +88,51 @@ CASE(E0, nor_does_what_was_handed_on) {
     EXPECT_STACK("conn#2 req#1");
 }
 
+/* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
+ */
+static _Atomic int to_read, have_read;
+
+static void *read_for_the_loop(void *unused) {
+    for (int which = 1; which < CONNECTIONS; which++) {
+        while (atomic_load(&to_read) < which) {
+        }
+        char room[64];
+        EXPECT(read(servers[which], room, sizeof room) > 0);
+        atomic_store(&have_read, which);
+    }
+    return unused;
+}
+
+static void batch_that_others_read(void) {
+    pthread_t reader;
+    connect_all();
+    REQUIRE(pthread_create(&reader, NULL, read_for_the_loop, NULL) == 0);
+    for (int which = 1; which < CONNECTIONS; which++) {
+        raw_write(clients[0], "question");
+        raw_write(clients[which], "question");
+        REQUIRE(WAIT(1000) == 2);
+        atomic_store(&to_read, which);
+        READ(0);
+        while (atomic_load(&have_read) < which) {
+        }
+        LOG();                            /* for whom the other one has read */
+        EXPECT(which == 1 || in_doubt()); /* that there is one has been seen by now */
+        ANSWER(which);
+        LOG();
+        EXPECT(which == 1 || in_doubt());
+        ANSWER(0);
+    }
+    pthread_join(reader, NULL);
+}
+
+CASE(E0, what_other_threads_read_for_a_loop_puts_it_in_doubt) {
+    batch_that_others_read();
+}
+
+CASE_WITH("dispatch=batch", E0, in_batches_that_are_never_changed_as_well) {
+    batch_that_others_read();
+}
+
 CASE(E2, what_a_poll_reports_comes_into_work_that_is_queued) {
     connect_all();
     raw_write(clients[0], "question");
