@@ -81,13 +81,6 @@ void rules_contradicted(struct thread *thread) {
     loop_contradicted(frame->loop);
 }
 
-bool rules_runs_loop(const struct thread *thread) {
-    for (const struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
-        if (is_alive(loop) || loop->many)
-            return true;
-    return false;
-}
-
 /* A loop that does its work outside the frames of its wait (at a shallower depth, in a later phase) shows
  * that when it answers there. */
 bool rules_answered_outside(struct thread *thread, struct open_file *file) {
