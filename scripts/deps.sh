@@ -69,8 +69,13 @@ varnishd varnish
 dnsmasq dnsmasq-base
 unbound unbound
 gunicorn gunicorn
+nghttpx nghttp2-proxy
+privoxy privoxy
+socat socat
+pdns_server pdns-server
 setpriv util-linux
 '
+matrix_libraries='pdns-backend-bind python3-waitress'
 
 peer_programs='
 python3 python3
@@ -99,7 +104,7 @@ peers)
     ;;
 matrix)
     programs=$matrix_programs
-    libraries=
+    libraries=$matrix_libraries
     ;;
 transparency)
     programs=$transparency_programs

@@ -139,6 +139,7 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     file->interests = NULL;
     atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->answering, 0, memory_order_relaxed);
     atomic_store_explicit(&file->foreign, 0, memory_order_relaxed);
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&file->served, 0, memory_order_relaxed);

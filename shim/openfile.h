@@ -67,6 +67,7 @@ struct open_file {
     int fd;                     /* the first descriptor that named it */
     uint32_t forks;             /* process_forks when it was made */
     _Atomic uint32_t requests;  /* number of the latest */
+    _Atomic uint32_t answering; /* number of the one whose answer is on its way, or was the last to be */
     _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */
     _Atomic uint64_t waited;    /* serial of the wait that reported it last */
     _Atomic uint64_t served;    /* serial of the wait whose report of it was read */

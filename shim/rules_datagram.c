@@ -265,8 +265,7 @@ static void answer_elsewhere(struct thread *thread, const struct passage *passag
     }
     frame_adopt(thread, request, EVIDENCE_RESPONSE);
     frame_came_from(thread, passage->file, passage->generation);
-    if (!outside || rules_runs_loop(thread))
-        frame_passes(thread, passage->here); /* what follows need not be its work */
+    frame_passes(thread, passage->here); /* what follows need not be its work */
 }
 
 /* What sending there answers; a socket that asks remembers for whom it did. */

@@ -120,10 +120,18 @@ static void request_ends(const struct passage *passage) {
     context_release(before);
 }
 
+/* One whose answer has been handed to the kernel is not outstanding any more for who reads meanwhile: the
+ * peer may have it, and ask on, before the call that sends it has returned. */
+static bool is_outstanding(const struct open_file *file) {
+    uint32_t latest = atomic_load_explicit(&file->requests, memory_order_acquire);
+    return file_has(file, FILE_OUTSTANDING) &&
+           atomic_load_explicit(&file->answering, memory_order_acquire) != latest;
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
-    if (file_has(file, FILE_OUTSTANDING))
+    if (is_outstanding(file))
         return cell_copy(&file->cell, passage->generation);
     struct context *request = root_request(thread, file, passage->generation);
     if (request != NULL && file_has(file, FILE_UNFINISHED)) {

@@ -70,10 +70,11 @@ static void answered_itself(struct open_file *file) {
         file_mark(file, FILE_PUBLISHES, true);
 }
 
-/* Outside any frame of a loop: whose work came before, nobody saw. Consumes the reference. */
+/* Outside any frame of a loop: whose work came before nobody saw, and whose comes next neither: a worker may
+ * have more of others' in hand. Consumes the reference. */
 static struct context *respond_outside(struct thread *thread, struct passage *passage,
                                        struct context *request) {
-    passage->passing = rules_runs_loop(thread);
+    passage->passing = true;
     return rules_answered_outside(thread, passage->file) ? doubt(thread, request) : request;
 }
 
@@ -206,6 +207,15 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
+/* From here on the peer may ask for something else (rules_read.c). */
+static void answer_begins(struct passage *passage) {
+    struct open_file *file = passage->file;
+    if (passage->foreign || file_kind(file) != FILE_CONNECTION || !file_has(file, FILE_OUTSTANDING))
+        return;
+    passage->answers = atomic_load_explicit(&file->requests, memory_order_acquire);
+    atomic_store_explicit(&file->answering, passage->answers, memory_order_release);
+}
+
 struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
@@ -218,6 +228,7 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
         reserve(thread, &passage);
     else
         write_adopt(thread, &passage, &outgoing);
+    answer_begins(&passage);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
@@ -239,16 +250,38 @@ static void answers_on(struct thread *thread, const struct passage *passage) {
     context_release(request);
 }
 
+static bool peer_asked_on(const struct passage *passage) {
+    return passage->answers != 0 &&
+           atomic_load_explicit(&passage->file->requests, memory_order_acquire) != passage->answers;
+}
+
+/* What the peer has asked meanwhile is outstanding: its reader counts it first and marks it then, here it is
+ * the other way round, so that neither misses the other. */
+static void answer_sent(const struct passage *passage) {
+    file_mark(passage->file, FILE_OUTSTANDING, false);
+    if (peer_asked_on(passage))
+        file_mark(passage->file, FILE_OUTSTANDING, true);
+}
+
+static void answer_failed(const struct passage *passage) {
+    uint32_t number = passage->answers;
+    if (number != 0)
+        atomic_compare_exchange_strong(&passage->file->answering, &number, 0);
+}
+
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
     bool answers = result > 0 && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
-    if (answers && !passage->foreign)
+    bool latest = !peer_asked_on(passage);
+    if (answers && latest && !passage->foreign)
         trace_answer(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
-        file_mark(file, FILE_OUTSTANDING, false);
-    if (__builtin_expect(context_clock != NULL, 0) && result > 0 && file_kind(file) == FILE_CONNECTION &&
-        !file_has(file, FILE_OUTSTANDING))
+        answer_sent(passage);
+    else if (!passage->foreign)
+        answer_failed(passage);
+    if (__builtin_expect(context_clock != NULL, 0) && result > 0 && latest &&
+        file_kind(file) == FILE_CONNECTION && !file_has(file, FILE_OUTSTANDING))
         answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (result > 0 && !answers && file_kind(file) == FILE_CONNECTION && frame_top(thread) != NULL &&
@@ -266,5 +299,7 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
         write_eventfd(thread, passage, result, first);
     else if (passage_alive(passage))
         write_socket(thread, passage, result, asked);
+    else if (passage->passing) /* the peer had it all and left, and its connection is closed */
+        frame_wrote(thread, false, true);
     thread_leave();
 }
