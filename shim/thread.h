@@ -161,6 +161,7 @@ struct thread {
     struct parked own;           /* not TURN_OWN: the thread's own flow */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
+    struct otel_record *otel;          /* what it publishes to profilers (otel.h); NULL: nothing yet */
     struct interruption *interruption; /* the innermost handler that has used the shim */
 };
 
