@@ -465,15 +465,54 @@ static bool widen(struct draft *draft, const char *text, size_t size) {
     return good;
 }
 
+/* A unit of UTF-16, as JSON has it. */
+static bool widen_unit(struct draft *draft, uint32_t unit) {
+    static const wchar_t digits[] = L"0123456789abcdef";
+    wchar_t wide[] = {L'\\',
+                      L'u',
+                      digits[unit >> 12 & 15],
+                      digits[unit >> 8 & 15],
+                      digits[unit >> 4 & 15],
+                      digits[unit & 15]};
+    return draft_add(draft, wide, sizeof wide);
+}
+
+/* A member is right UTF-8. */
+static bool widen_member(struct draft *draft, const char *text, size_t size) {
+    bool good = true;
+    for (const char *end = text + size; good && text < end;) {
+        uint32_t code = (unsigned char)*text++;
+        if (code < 0x80) {
+            good = widen(draft, text - 1, 1);
+            continue;
+        }
+        int more = code >= 0xf0 ? 3 : code >= 0xe0 ? 2 : 1;
+        for (code &= 0x3fU >> more; more > 0; more--)
+            code = code << 6 | (*text++ & 0x3f);
+        if (code >= 0x10000)
+            good = widen_unit(draft, 0xd7c0 + (code >> 10));
+        good = good && widen_unit(draft, code >= 0x10000 ? 0xdc00 | (code & 0x3ff) : code);
+    }
+    return good;
+}
+
+/* What stands in front of a line, or behind its first character. */
+static bool widen_prefix(const struct spread *spread, struct draft *draft, bool first) {
+    const char *text = first ? spread->first : spread->each;
+    size_t size = first ? spread->first_size : spread->each_size;
+    return spread->json ? widen_member(draft, text, size) : widen(draft, text, size);
+}
+
 static bool spread_wide(const struct spread *spread, struct draft *draft, const wchar_t *text,
                         size_t length) {
     bool midline = spread->midline, first = true, good = true;
     for (const wchar_t *end = text + length; good && text < end;) {
         const wchar_t *newline = wmemchr(text, L'\n', (size_t)(end - text));
         const wchar_t *next = newline != NULL ? newline + 1 : end;
+        if (!midline && spread->json)
+            good = draft_add(draft, text++, sizeof *text);
         if (!midline)
-            good = widen(draft, first ? spread->first : spread->each,
-                         first ? spread->first_size : spread->each_size);
+            good = good && widen_prefix(spread, draft, first);
         good = good && draft_add(draft, text, (size_t)(next - text) * sizeof *text);
         midline = first = false;
         text = next;
@@ -495,6 +534,21 @@ static bool narrow(struct draft *bytes, const struct draft *wide) {
     bytes->size = wcsrtombs(bytes->text, &from, size + 1, &state);
     errno = error;
     return bytes->size == size;
+}
+
+/* Do its lines get a member each, a prefix each, or, false, nothing? What is JSON's own is ASCII. */
+static bool wide_json(struct spread *spread, const struct draft *text) {
+    if (options.annotate_format != ANNOTATE_JSON)
+        return true;
+    struct draft ascii;
+    draft_begin(&ascii);
+    const wchar_t *at = draft_wide(text), *end = at + text->size / sizeof *at;
+    bool good = true;
+    for (; good && at < end; at++)
+        good = draft_add(&ascii, &(char){*at > 0 && *at < 0x80 ? (char)*at : 'x'}, 1);
+    good = good && spread_json(spread, &ascii);
+    draft_end(&ascii);
+    return good;
 }
 
 /* libc would write an unbuffered stream's characters one by one. */
@@ -525,7 +579,8 @@ static bool wide_to_stream(struct log_call *log, const struct wide_outlet *to, s
 static bool wide_put(struct log_call *log, const struct wide_outlet *to, struct draft *text,
                      struct draft *wide, const struct scan *scan, bool *good) {
     struct spread spread = spread_begin(log, file_has(log->file, FILE_MIDLINE));
-    if (!spread_wide(&spread, wide, draft_wide(text), text->size / sizeof(wchar_t)))
+    if (!wide_json(&spread, text) ||
+        !spread_wide(&spread, wide, draft_wide(text), text->size / sizeof(wchar_t)))
         return false;
     draft_end(text);
     if ((to->stream->_flags & STREAM_UNBUFFERED) != 0 && narrow(text, wide)) {
