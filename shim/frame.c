@@ -201,6 +201,16 @@ void frame_end(struct thread *thread) {
     trace_leave(thread);
 }
 
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->provenance.carrier = (int)file_kind(file);
+    frame->provenance.fd = file->fd;
+    frame->provenance.by = by;
+    trace_from(thread, &frame->provenance);
+}
+
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
@@ -209,10 +219,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
-    frame->provenance.carrier = (int)file_kind(file);
-    frame->provenance.fd = file->fd;
-    frame->provenance.by = cell_origin(&file->cell).tid;
-    trace_from(thread, &frame->provenance);
+    frame_woken_by(thread, file, cell_origin(&file->cell).tid);
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {

@@ -103,6 +103,7 @@ static struct context *not_proven(struct context *context, struct thread *thread
 static struct context *event_context(struct thread *thread, const struct sighting *sighting, uint32_t events,
                                      struct batch *batch) {
     struct open_file *file = sighting->file;
+    struct delivery delivery;
     switch (file_kind(file)) {
     case FILE_LISTENER:
         batch->connections += 2;
@@ -117,9 +118,12 @@ static struct context *event_context(struct thread *thread, const struct sightin
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
         batch->unread = true;
-        return not_proven(mailbox_peek_new(file->mailbox, thread->flow.serial).context, thread);
+        delivery = mailbox_peek_new(file->mailbox, thread->flow.serial);
+        batch->by = delivery.origin.tid;
+        return not_proven(delivery.context, thread);
     case FILE_PIPE:
         batch->wake_up |= (events & EPOLLIN) != 0;
+        batch->by = 0;
         return pipe_event(thread, sighting, events);
     case FILE_DATAGRAM:
         return datagram_event(thread, sighting);
@@ -135,6 +139,8 @@ void batch_see(struct thread *thread, struct batch *batch, const struct sighting
     struct context *context = NULL;
     if (sighting->file != NULL && cell_generation(&sighting->file->cell) == sighting->generation) {
         atomic_store_explicit(&sighting->file->waited, thread->waits, memory_order_relaxed);
+        batch->file = sighting->file;
+        batch->by = cell_origin(&sighting->file->cell).tid;
         context = event_context(thread, sighting, events, batch);
         batch->tracked++;
     }
@@ -211,6 +217,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
+    if (batch->events == 1 && batch->first != NULL && batch->file != NULL)
+        frame_woken_by(thread, batch->file, batch->by);
     if (batch->wake_up)
         frame_wakes_up(thread);
 }

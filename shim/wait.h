@@ -29,6 +29,8 @@ struct batch {
     struct context *others[CONTEXT_LINKS]; /* references */
     unsigned other_count;
     unsigned events;
+    struct open_file *file; /* of the latest that is known, and whose doing that was; NULL, 0: not known */
+    int by;
     unsigned tracked;     /* of those, how many are of a descriptor that is known */
     unsigned connections; /* ... and of a connection, or of a listener, which is as good as several */
     bool mixed;           /* not all the same */

@@ -87,7 +87,7 @@ Test(otel, each_thread_shows_the_span_that_the_timeline_has) {
     expect(subject, "text(threads['server'])=='conn#1 req#1' and same(threads['server'])");
     expect(subject, "text(threads['worker'])=='handed over' and same(threads['worker'])");
     expect(subject, "text(threads['scoped']).startswith('Main ') and same(threads['scoped'])");
-    expect(subject, "len({r['trace'] for r in threads.values() if r})==3");
+    expect(subject, "len({r['trace'] for r in threads.values() if r})==4");
     expect(subject, "all(r['flags']==3 for r in threads.values() if r)");
 }
 

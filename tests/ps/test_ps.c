@@ -71,7 +71,8 @@ static char *row_of(const char *name) {
 
 static void expect_still(void) {
     char *idler = row_of("idler"), *scoped = row_of("scoped"), *server = row_of("server");
-    char *worker = row_of("worker"), *from = g_strdup_printf(" from %d ", subject);
+    char *waiter = row_of("waiter"), *worker = row_of("worker"),
+         *from = g_strdup_printf(" from %d ", subject);
     cr_expect(g_str_has_suffix(worker, " handed over"), "%s", worker);
     cr_expect(strstr(worker, "read eventfd ") != NULL && strstr(worker, from) != NULL, "%s", worker);
     cr_expect(g_str_has_suffix(idler, " -"), "%s", idler);
@@ -80,6 +81,8 @@ static void expect_still(void) {
         "%s", scoped);
     cr_expect(g_str_has_suffix(server, " conn#1 req#1"), "%s", server);
     cr_expect(strstr(server, "read connection ") != NULL, "%s", server);
+    cr_expect(g_str_has_suffix(waiter, " armed"), "%s", waiter);
+    cr_expect(strstr(waiter, "event timerfd ") != NULL && strstr(waiter, from) != NULL, "%s", waiter);
 }
 
 TestSuite(ps, .fini = end, .timeout = 100);
