@@ -201,13 +201,20 @@ void frame_end(struct thread *thread) {
     trace_leave(thread);
 }
 
-void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
+/* A thread that goes on with its own request was given the connection. */
+static int giver_of(const struct thread *thread, struct open_file *file) {
+    int by = cell_origin(&file->cell).tid;
+    bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
+    return own && file_kind(file) == FILE_CONNECTION ? cell_origin(&file->root).tid : by;
+}
+
+void frame_woken_by(struct thread *thread, struct open_file *file, int by) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
-    frame->provenance.by = by;
+    frame->provenance.by = by == FRAME_GIVER_OF_FILE ? giver_of(thread, file) : by;
     trace_from(thread, &frame->provenance);
 }
 
@@ -219,7 +226,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
-    frame_woken_by(thread, file, cell_origin(&file->cell).tid);
+    frame_woken_by(thread, file, FRAME_GIVER_OF_FILE);
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {

@@ -140,7 +140,7 @@ void batch_see(struct thread *thread, struct batch *batch, const struct sighting
     if (sighting->file != NULL && cell_generation(&sighting->file->cell) == sighting->generation) {
         atomic_store_explicit(&sighting->file->waited, thread->waits, memory_order_relaxed);
         batch->file = sighting->file;
-        batch->by = cell_origin(&sighting->file->cell).tid;
+        batch->by = FRAME_GIVER_OF_FILE;
         context = event_context(thread, sighting, events, batch);
         batch->tracked++;
     }

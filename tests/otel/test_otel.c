@@ -168,6 +168,29 @@ Test(otel, what_a_handler_left_by_a_jump_is_shown_no_longer) {
     expect(subject, "[s for s in spans.values() if s['name']=='Handler' and not s['attributes'][1:]]");
 }
 
+/* What one asks when a server hangs: which request is it? */
+Test(otel, a_stuck_nginx_shows_the_request_that_it_is_stuck_in) {
+    char *out = NULL, *error = NULL, *command = g_canonicalize_filename(COMMAND, NULL);
+    const char *const arguments[] = {"python3", "tests/otel/stuck.py", command, folder, NULL};
+    int status = -1;
+    cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &error,
+                           &status, NULL));
+    cr_assert(status == 0, "%s", error);
+    GRegex *request = g_regex_new("\"context\":\"(conn#1 req#[0-9]+)\",\"ambiguous\":false,\"evidence\":\""
+                                  "read\",\"carrier\":\"connection\"",
+                                  0, 0, NULL);
+    GMatchInfo *match;
+    cr_assert(g_regex_match(request, out, 0, &match), "%s", out);
+    char *name = g_match_info_fetch(match, 1);
+    char *shown = g_strdup_printf("\"ctxshim.context\": \"%s\"", name);
+    cr_expect(strstr(out, shown) != NULL, "no %s in %s", shown, out);
+    g_free(shown);
+    g_free(name);
+    g_match_info_unref(match);
+    g_regex_unref(request);
+    g_free(command);
+}
+
 Test(otel, a_program_with_a_variable_of_that_name_keeps_its_own) {
     const char *const arguments[] = {COMMAND, "run", "--otel", "--", SUBJECT, "own", NULL};
     int status = -1;
