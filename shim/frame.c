@@ -206,19 +206,19 @@ void frame_end(struct thread *thread) {
 }
 
 /* A thread that goes on with its own request was given the connection. */
-static int giver_of(const struct thread *thread, struct open_file *file) {
-    int by = cell_origin(&file->cell).tid;
+static int giver_of(const struct thread *thread, const struct open_file *file) {
+    int by = cell_giver(&file->cell);
     bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
-    return own && file_kind(file) == FILE_CONNECTION ? cell_origin(&file->root).tid : by;
+    return own && file_kind(file) == FILE_CONNECTION ? cell_giver(&file->root) : by;
 }
 
-void frame_woken_by(struct thread *thread, struct open_file *file, int by) {
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame->provenance.carrier = (int)file_kind(file);
     frame->provenance.fd = file->fd;
-    frame->provenance.by = by == FRAME_GIVER_OF_FILE ? giver_of(thread, file) : by;
+    frame->provenance.by = by;
     trace_from(thread, &frame->provenance);
 }
 
@@ -230,7 +230,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
-    frame_woken_by(thread, file, FRAME_GIVER_OF_FILE);
+    frame_woken_by(thread, file, giver_of(thread, file));
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {

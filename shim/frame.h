@@ -41,8 +41,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
 /* Notes what its work came over, and by which thread's doing (0: not known), for those who look; nothing
  * else.
  */
-enum { FRAME_GIVER_OF_FILE = -1 }; /* who left there what is there, or who accepted the connection */
-void frame_woken_by(struct thread *thread, struct open_file *file, int by);
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by);
 /* Did the wait that opened this frame report the file? */
 bool frame_reported(const struct frame *frame, const struct open_file *file);
 /* A batch is handled callback by callback: one that reads the file (or accepts from it) for the first time

@@ -110,7 +110,7 @@ static struct context *event_context(struct thread *thread, const struct sightin
         return NULL;
     case FILE_EPOLL:
         return NULL;
-    case FILE_CONNECTION:
+    case FILE_CONNECTION: /* what is read from it next tells more */
         batch->connections++;
         return connection_context(sighting, events);
     case FILE_EVENTFD:
@@ -119,16 +119,20 @@ static struct context *event_context(struct thread *thread, const struct sightin
             return NULL;
         batch->unread = true;
         delivery = mailbox_peek_new(file->mailbox, thread->flow.serial);
+        batch->from = file;
         batch->by = delivery.origin.tid;
         return not_proven(delivery.context, thread);
     case FILE_PIPE:
         batch->wake_up |= (events & EPOLLIN) != 0;
+        batch->from = file;
         batch->by = 0;
         return pipe_event(thread, sighting, events);
     case FILE_DATAGRAM:
         return datagram_event(thread, sighting);
     case FILE_OUTBOUND:
     case FILE_TIMERFD:
+        batch->from = file;
+        batch->by = cell_giver(&file->cell);
         return cell_copy(&file->cell, sighting->generation);
     default:
         return context_retain(sighting->context);
@@ -139,8 +143,6 @@ void batch_see(struct thread *thread, struct batch *batch, const struct sighting
     struct context *context = NULL;
     if (sighting->file != NULL && cell_generation(&sighting->file->cell) == sighting->generation) {
         atomic_store_explicit(&sighting->file->waited, thread->waits, memory_order_relaxed);
-        batch->file = sighting->file;
-        batch->by = FRAME_GIVER_OF_FILE;
         context = event_context(thread, sighting, events, batch);
         batch->tracked++;
     }
@@ -217,8 +219,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
-    if (batch->events == 1 && batch->first != NULL && batch->file != NULL)
-        frame_woken_by(thread, batch->file, batch->by);
+    if (batch->events == 1 && batch->from != NULL && batch->first != NULL)
+        frame_woken_by(thread, batch->from, batch->by);
     if (batch->wake_up)
         frame_wakes_up(thread);
 }
