@@ -544,8 +544,10 @@ static bool wide_json(struct spread *spread, const struct draft *text) {
     draft_begin(&ascii);
     const wchar_t *at = draft_wide(text), *end = at + text->size / sizeof *at;
     bool good = true;
-    for (; good && at < end; at++)
-        good = draft_add(&ascii, &(char){*at > 0 && *at < 0x80 ? (char)*at : 'x'}, 1);
+    for (; good && at < end; at++) {
+        const unsigned char byte = *at > 0 && *at < 0x80 ? (unsigned char)*at : 'x';
+        good = draft_add(&ascii, &byte, 1);
+    }
     good = good && spread_json(spread, &ascii);
     draft_end(&ascii);
     return good;
