@@ -59,6 +59,10 @@ static void put_byte(struct message *to, unsigned byte) {
         to->bytes[to->size++] = (uint8_t)byte;
 }
 
+static void put_tag(struct message *to, enum field field, unsigned wire) {
+    put_byte(to, (unsigned)field << 3 | wire);
+}
+
 static void put_number(struct message *to, uint64_t number) {
     for (; number >= 0x80; number >>= 7)
         put_byte(to, 0x80 | (number & 0x7f));
@@ -66,7 +70,7 @@ static void put_number(struct message *to, uint64_t number) {
 }
 
 static void put_bytes(struct message *to, enum field field, const void *bytes, size_t size) {
-    put_byte(to, (unsigned)field << 3 | WIRE_BYTES);
+    put_tag(to, field, WIRE_BYTES);
     put_number(to, size);
     for (size_t i = 0; i < size; i++)
         put_byte(to, ((const uint8_t *)bytes)[i]);
@@ -91,7 +95,7 @@ static struct message string_value(const char *text) {
 
 static struct message integer_value(uint64_t number) {
     struct message value = {.size = 0};
-    put_byte(&value, VALUE_INTEGER << 3 | WIRE_NUMBER);
+    put_tag(&value, VALUE_INTEGER, WIRE_NUMBER);
     put_number(&value, number);
     return value;
 }
