@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Reads what a process publishes to profilers, as one of those does: from outside, knowing nothing of the shim.
 
-    reader.py PID
+    reader.py PID [LOOKS]
 
 The process context (OTEP 4719) is found by its mapping's name; the variable otel_thread_ctx_v1 (OTEP 4947) in the
 symbol tables of what is loaded, and where it lies behind the thread pointer by its TLSDESC relocation; and each
-thread is stopped while its record is read. Prints one JSON object. x86-64 alone."""
+thread is stopped while its record is read. Prints one JSON object for each look. x86-64 alone."""
 
 import ctypes
 import json
@@ -156,13 +156,15 @@ def thread_record(process, tid, offset, names):
 def main():
     process = Process(int(sys.argv[1]))
     context = process_context(process)
-    offset, threads = variable_offset(process), []
+    offset = variable_offset(process)
     names = context.get("attributes", {}).get("threadlocal.attribute_key_map", [])
-    for tid in sorted(int(name) for name in os.listdir(f"/proc/{process.pid}/task")):
-        name = open(f"/proc/{process.pid}/task/{tid}/comm").read().strip()
-        record = thread_record(process, tid, offset, names) if offset is not None else None
-        threads.append({"tid": tid, "name": name, "record": record})
-    print(json.dumps({"context": context, "threads": threads}))
+    for _ in range(int(sys.argv[2]) if len(sys.argv) > 2 else 1):
+        threads = []
+        for tid in sorted(int(name) for name in os.listdir(f"/proc/{process.pid}/task")):
+            name = open(f"/proc/{process.pid}/task/{tid}/comm").read().strip()
+            record = thread_record(process, tid, offset, names) if offset is not None else None
+            threads.append({"tid": tid, "name": name, "record": record})
+        print(json.dumps({"context": context, "threads": threads}))
 
 
 main()

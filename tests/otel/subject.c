@@ -34,6 +34,7 @@ static void forks(void) {
     ctxshim_push("Outer");
     pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         ctxshim_push("Inner");
         printf("%d\n", getpid());
         stay();
