@@ -40,19 +40,13 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     cell_lock(cell);
     if (cell_generation(cell) == generation) {
         context = cell_swap(cell, context);
-        cell->origin = origin;
+        __atomic_store_n(&cell->origin.tid, origin.tid, __ATOMIC_RELAXED);
+        cell->origin.site = origin.site;
         cell->lasting = false;
         cell->let_go = 0;
     }
     lock_give(&cell->lock);
     context_release(context);
-}
-
-struct origin cell_origin(struct cell *cell) {
-    cell_lock(cell);
-    struct origin origin = cell->origin;
-    lock_give(&cell->lock);
-    return origin;
 }
 
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {

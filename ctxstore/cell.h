@@ -43,8 +43,10 @@ void cell_last(struct cell *cell, uint32_t generation);
  * where the place is, and who had put it there. Returns a name for it, or 0. Under the place's lock; NULL:
  * nobody wants to know. Set once at start-up. */
 extern uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
-/* Who put there what is in it. */
-struct origin cell_origin(struct cell *cell);
+/* Which thread put there what is in it, or was, a moment ago; 0: not known. Takes no lock. */
+static inline int cell_giver(const struct cell *cell) {
+    return __atomic_load_n(&cell->origin.tid, __ATOMIC_RELAXED);
+}
 /* Drops the context if it still is this one. */
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context);
 /* A new reference to the context, or NULL. */

@@ -226,6 +226,23 @@ void frame_end(struct thread *thread) {
     trace_leave(thread);
 }
 
+/* A thread that goes on with its own request was given the connection. */
+static int giver_of(const struct thread *thread, const struct open_file *file) {
+    int by = cell_giver(&file->cell);
+    bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
+    return own && file_kind(file) == FILE_CONNECTION ? cell_giver(&file->root) : by;
+}
+
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->provenance.carrier = (int)file_kind(file);
+    frame->provenance.fd = file->fd;
+    frame->provenance.by = by;
+    trace_from(thread, &frame->provenance);
+}
+
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
@@ -234,10 +251,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
-    frame->provenance.carrier = (int)file_kind(file);
-    frame->provenance.fd = file->fd;
-    frame->provenance.by = cell_origin(&file->cell).tid;
-    trace_from(thread, &frame->provenance);
+    frame_woken_by(thread, file, giver_of(thread, file));
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
