@@ -217,7 +217,7 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
-    frame->queued = queued || lent || frame->unread || loop_timers_due(wait->loop);
+    frame->queued = queued || lent || frame->unread || wait->loop->keeps || loop_timers_due(wait->loop);
     frame->various = batch->mixed || batch->first == NULL;
     frame_watch(frame);
     frame_inherits_debts(frame);

@@ -88,6 +88,60 @@ CASE(E0, nor_does_what_was_handed_on) {
     EXPECT_STACK("conn#2 req#1");
 }
 
+/* What other threads have put into a list of the loop's is worked off between its batches, without a wait. */
+CASE_WITH("dispatch=exact", E0, what_follows_a_request_that_was_given_to_a_thread_is_in_doubt) {
+    int worker = eventfd(0, EFD_NONBLOCK);
+    connect_all();
+    for (volatile int round = 0; round < 3; round++) {
+        raw_write(clients[1], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(1);
+        poke(worker);
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        EXPECT_STACK(round == 0 ? "conn#1 req#1" : round == 1 ? "conn#1 req#2" : "conn#1 req#3");
+        poke(worker);
+        LOG(); /* the other one's */
+        EXPECT(in_doubt());
+        ANSWER(1);
+        REQUIRE(WAIT(1) == 0);
+        ANSWER(0);
+    }
+}
+
+/* It only tells a thread, and goes on with the request itself. */
+CASE(E0, a_loop_that_answers_what_it_gave_to_a_thread_is_learnt) {
+    int worker = eventfd(0, EFD_NONBLOCK);
+    connect_all();
+    for (volatile int round = 0; round < 12; round++) {
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        poke(worker);
+        if (round >= 8) {
+            LOG();
+            EXPECT(!in_doubt());
+        }
+        ANSWER(0);
+    }
+}
+
+/* One request is kept until the next comes: after the first time that is known. */
+CASE(E0, a_loop_that_answers_one_request_in_the_frame_of_the_next_is_in_doubt) {
+    connect_all();
+    for (volatile int round = 0; round < 5; round++) {
+        int which = round % 2;
+        raw_write(clients[which], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(which);
+        LOG();
+        EXPECT(in_doubt() == (round > 1));
+        if (round > 0)
+            ANSWER(1 - which);
+    }
+}
+
 /* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
  */
 static _Atomic int to_read, have_read;
