@@ -26,8 +26,8 @@ void frame_limit_renew(struct thread *thread) {
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
     frame_limit = edge_of(top) < outside ? edge_of(top) : outside;
-    if (top != NULL && (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued ||
-                        top->away))
+    if (top != NULL &&
+        (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued || top->away))
         frame_limit = 0; /* every hook is to be noticed */
 }
 
@@ -179,20 +179,22 @@ void frame_answers_itself(struct thread *thread) {
         frame->loop->copies++;
 }
 
-/* E0: an answer to somebody else, where this frame's own request was for sure. */
+/* E0: an answer to somebody else, where this frame's own request was for sure. A loop that may turn exact
+ * does so first: most keep nothing then. */
 void frame_crossed(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL || frame->loop == NULL)
         return;
     if (frame->handed_on)
         frame->loop->copies = 0;
-    if (frame->queued || in_doubt(thread) || !frame_has_request(frame) || loop_timers_due(frame->loop))
+    if ((frame->loop->epoll != NULL && (!frame->loop->exact || frame->mixed)) || frame->queued ||
+        in_doubt(thread) || !frame_has_request(frame) || loop_timers_due(frame->loop))
         return;
     frame->crossed = frame->file;
     frame->crossed_generation = frame->generation;
 }
 
-/* Then its own, in the same frame: it does not keep that. */
+/* Its own, in the same frame: it does not keep that. */
 void frame_answers_late(struct thread *thread, const struct open_file *file) {
     struct frame *frame = frame_top(thread);
     if (frame != NULL && frame->crossed == file)
@@ -202,8 +204,7 @@ void frame_answers_late(struct thread *thread, const struct open_file *file) {
 /* And its own is still open at its end. */
 static void learn_crossed(const struct frame *frame) {
     const struct open_file *file = frame->crossed;
-    if (file != NULL && frame->loop != NULL &&
-        cell_generation(&file->cell) == frame->crossed_generation &&
+    if (file != NULL && frame->loop != NULL && cell_generation(&file->cell) == frame->crossed_generation &&
         file_has(file, FILE_OUTSTANDING))
         frame->loop->keeps = true;
 }

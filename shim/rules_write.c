@@ -50,9 +50,9 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     const struct frame *frame = frame_top(thread);
+    frame_crossed(thread);
     if (frame == NULL || !read_here(frame, file) || frame->lost)
         rules_contradicted(thread);
-    frame_crossed(thread);
     passage->passing = true;
     if (file_has(file, FILE_DEFERS))
         return request;
