@@ -128,7 +128,7 @@ CASE(E0, a_loop_that_answers_what_it_gave_to_a_thread_is_learnt) {
 }
 
 /* One request is kept until the next comes: after the first time that is known. */
-CASE(E0, a_loop_that_answers_one_request_in_the_frame_of_the_next_is_in_doubt) {
+CASE_WITH("dispatch=exact", E0, a_loop_that_answers_one_request_in_the_frame_of_the_next_is_in_doubt) {
     connect_all();
     for (volatile int round = 0; round < 5; round++) {
         int which = round % 2;
@@ -232,6 +232,33 @@ CASE_WITH("dispatch=exact", E2, an_exact_loop_has_nothing_queued_from_others) {
         EXPECT_STACK(step < 2 ? "" : step < 13 ? "conn#1 req#1" : "conn#2");
     }
     raw_close(client);
+}
+
+static void *pokes(void *fd) {
+    poke(*(int *)fd);
+    return NULL;
+}
+
+CASE_WITH("dispatch=exact", E2, a_loop_that_another_thread_has_woken_up_may_go_on_with_its_work) {
+    int wake = eventfd(0, EFD_NONBLOCK), woken = 0;
+    pthread_t other;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, wake, EPOLLIN);
+    for (volatile int step = 0; step < 3; step++) {
+        if (step == 0)
+            raw_write(clients[0], "question");
+        woken = WAIT(step == 0 ? 1000 : 0);
+        if (step == 0)
+            READ(0);
+        EXPECT(step == 2 || woken == !step);
+        LOG();
+        EXPECT(in_doubt() == (step == 2));
+        if (step == 1) {
+            REQUIRE(pthread_create(&other, NULL, pokes, &wake) == 0);
+            pthread_join(other, NULL);
+        }
+    }
+    EXPECT(woken == 1 && events[0].data.fd == wake); /* the kernel was asked */
 }
 
 /* A loop whose wait lies deeper than its callbacks. */
