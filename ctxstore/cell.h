@@ -80,6 +80,8 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
  * drops what was peeked at before. */
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow);
 void mailbox_clear(struct mailbox *mailbox);
+/* Is something in it that another thread than this one put in, and nobody has looked at? */
+bool mailbox_has_others(struct mailbox *mailbox, int thread);
 
 /* --- bytes and messages (F4, mailbox_bytes.c) ------------------------------------------------------
  *

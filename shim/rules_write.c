@@ -50,6 +50,7 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     const struct frame *frame = frame_top(thread);
+    frame_crossed(thread);
     if (frame == NULL || !read_here(frame, file) || frame->lost)
         rules_contradicted(thread);
     passage->passing = true;
@@ -90,11 +91,14 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
     wake_up_answers(thread, request);
+    frame_answers_late(thread, file);
     bool surely = context_descends_surely(thread->flow.current, request);
     bool likely = context_descends(thread->flow.current, request);
     bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
     if (request == NULL || surely || same_doubt) {
         context_release(request);
+        if (surely)
+            frame_answers_itself(thread);
         passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
         if (surely)
             answered_itself(file);

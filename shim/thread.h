@@ -32,6 +32,8 @@ struct loop {
     uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
     uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
+    bool keeps;              /* E0: it keeps requests in a list of its own, and goes on with them anywhere */
+    uint8_t copies;          /* E0: requests that it gave to a thread and answered itself */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -46,6 +48,8 @@ struct frame {
     struct loop *loop;      /* NULL: none */
     struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
+    struct open_file *crossed; /* E0: read here, and another one was answered in its place; NULL: none */
+    uint32_t crossed_generation;
     uint64_t wait_serial;         /* names the wait: files that it reported carry it */
     struct provenance provenance; /* of its latest adoption */
     uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
@@ -61,6 +65,7 @@ struct frame {
     bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
+    bool away;                    /* ... with another thread, and so far nothing tells that it goes on here */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     bool fresh;                   /* ... and no hook was entered since it answered */
