@@ -94,7 +94,7 @@ static size_t first_read(long result, const struct iovec *buffers) {
     return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
 }
 
-/* Its peer asks for something else now. */
+/* Its peer asks for something else now. What is at rest nobody holds: that is over already. */
 static void request_ends(const struct passage *passage) {
     struct context *before = cell_copy(&passage->file->cell, passage->generation);
     context_end(before);
@@ -106,16 +106,18 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     struct open_file *file = passage->file;
     if (file_has(file, FILE_OUTSTANDING))
         return cell_copy(&file->cell, passage->generation);
+    bool unfinished = file_has(file, FILE_UNFINISHED);
+    struct context *before =
+        unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
     struct context *request = root_request(thread, file, passage->generation);
-    if (request != NULL && file_has(file, FILE_UNFINISHED)) {
-        struct context *before = cell_copy(&file->cell, passage->generation);
+    if (request != NULL && unfinished) {
         struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
-        context_release(before);
         context_release(request);
         request = doubtful;
     } else {
         request_ends(passage);
     }
+    context_release(before);
     cell_put(&file->cell, passage->generation, context_retain(request));
     file_mark(file, FILE_OUTSTANDING, true);
     return request;
@@ -136,7 +138,9 @@ static void connection_learns(struct open_file *file) {
 static void read_end(struct thread *thread, const struct passage *passage) {
     const struct frame *frame = frame_top(thread);
     if (frame != NULL && frame_reported(frame, passage->file) && !file_has(passage->file, FILE_OUTSTANDING))
-        carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
+        carrier_adopt(thread, passage,
+                      connection_root(passage->file, passage->generation, thread->flow.serial),
+                      EVIDENCE_READ);
 }
 
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
@@ -190,7 +194,9 @@ static bool read_tells(long result) {
 /* There was no more to come back for: the thread goes on with what it has. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
     if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
-        carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+        carrier_adopt(thread, passage,
+                      carrier_context(passage->file, passage->generation, thread->flow.serial),
+                      EVIDENCE_READ);
 }
 
 /* F5. A timer that fires once is over when that was read, and keeps nobody. */

@@ -113,7 +113,7 @@ static struct context *answer_context(struct thread *thread, struct passage *pas
     const struct frame *frame = frame_top(thread);
     if (frame == NULL || frame->file != passage->file || frame->provenance.evidence != EVIDENCE_RESPONSE)
         return NULL;
-    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     passage->passing = context_descends(thread->flow.current, request) &&
                        !context_descends_surely(thread->flow.current, request);
     if (passage->passing)
@@ -124,8 +124,9 @@ static struct context *answer_context(struct thread *thread, struct passage *pas
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
 struct context *continuation_context(struct thread *thread, const struct passage *passage) {
-    struct context *owner =
-        frame_is_weak(thread) ? cell_copy(&passage->file->cell, passage->generation) : NULL;
+    struct context *owner = frame_is_weak(thread)
+                                ? carrier_context(passage->file, passage->generation, thread->flow.serial)
+                                : NULL;
     if (owner == NULL || context_descends_surely(thread->flow.current, owner)) {
         context_release(owner);
         return NULL;
@@ -229,6 +230,8 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
     bool answers = result > 0 && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
     if (answers && !passage->foreign)
         trace_answer(thread, file, passage->generation);
+    if (answers)
+        connection_served(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         file_mark(file, FILE_OUTSTANDING, false);
     if (__builtin_expect(context_clock != NULL, 0) && result > 0 && file_kind(file) == FILE_CONNECTION &&

@@ -16,6 +16,7 @@
 
 struct open_file;
 struct mailbox;
+struct recent;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -151,6 +152,7 @@ struct thread {
     struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
     struct loop *ran_out;                      /* E3: whose last wait ran out */
+    struct recent *recent;                     /* connections that it has served lately (connection.h) */
     struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
     struct reservation reserved[RESERVATIONS]; /* outermost first */
     unsigned reservations;
