@@ -160,6 +160,7 @@ struct thread {
     enum turn turn;
     struct coroutine *coroutine; /* TURN_COROUTINE: which */
     uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
+    uint64_t own_clear;          /* no coroutine was on it when so many stacks had been added (coroutine.h) */
     struct parked own;           /* not TURN_OWN: the thread's own flow */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
