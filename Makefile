@@ -102,8 +102,9 @@ matrix: deps
 
 bench: deps
 	scripts/deps.sh matrix
-	$(MAKE) all $(BUILD)/tests/load
+	$(MAKE) all $(BUILD)/tests/load $(BENCH_PROGRAMS)
 	scripts/bench.sh
+	scripts/bench-costs.sh
 
 # Without the others' runtimes it is a benchmark all the same.
 bench-store: deps

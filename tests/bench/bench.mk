@@ -2,7 +2,7 @@
 # of ours. `make test` builds them, so that they stay buildable.
 
 BENCH := $(BUILD)/tests/bench
-BENCH_PROGRAMS := $(BENCH)/store $(BENCH)/thread $(BENCH)/connections
+BENCH_PROGRAMS := $(BENCH)/store $(BENCH)/thread $(BENCH)/connections $(BENCH)/costs
 TEST_PREREQS += $(BENCH_PROGRAMS)
 BENCH_COMMON := $(addprefix tests/bench/, measure.c)
 BENCH_STORE := $(BENCH_COMMON) $(addprefix tests/bench/, store.c contexts.c two_threads.c rows_store.c \
@@ -19,6 +19,10 @@ $(BENCH)/store: $(BENCH_STORE) $(BENCH_HEADERS) $(BENCH)/libtls.so
 	$(CC) $(CFLAGS) -Ishim -o $@ $(BENCH_STORE) $(LDFLAGS) -pthread -L$(@D) -ltls -Wl,-rpath,'$$ORIGIN'
 
 $(BENCH)/thread: tests/bench/thread.c $(BENCH_COMMON) $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+$(BENCH)/costs: tests/bench/costs.c $(BENCH_COMMON) $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
 
