@@ -100,6 +100,9 @@ bool frame_logs_after(const struct frame *frame) {
     return frame->tentative && frame->loop != NULL && frame->loop->logs_after >= LOGS_AFTER;
 }
 
+/* Answers and lines: what is remembered of a loop, and what one frame may add to it. */
+enum { OF_LATE = 1024, AT_MOST = 4 * OF_LATE };
+
 /* A batch answers and logs either request by request, or the logs come in a later phase: then several lines
  * follow several answers. */
 static void batch_logs(struct thread *thread, struct frame *frame) {
@@ -116,8 +119,8 @@ static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
-    if (frame->watched && !frame->touched && frame->loop != NULL && frame->loop->lines < UINT16_MAX)
-        frame->loop->lines++;
+    if (frame->watched && !frame->touched && frame->followed < AT_MOST)
+        frame->followed++;
     bool lost = frame->passing != 0 || in_doubt(thread);
     if (lost && frame->unread)
         rules_contradicted(thread);
@@ -156,20 +159,21 @@ static bool is_silent(const struct frame *frame) {
 }
 
 bool frame_owes_logs(const struct frame *frame) {
-    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->lines > 0 && !logs_seldom(frame->loop);
+    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->lines + frame->followed > 0 &&
+           !logs_seldom(frame->loop);
 }
 
-/* Only when the frame is over: until then the lines for its answers may still come. */
-static void learn_lines(const struct frame *frame) {
-    enum { OF_LATE = 1024 };
+/* Only when the frame is over, or has gone on after a line: until then the lines for its answers may still
+ * come. */
+static void learn_lines(struct frame *frame) {
     struct loop *loop = frame->loop;
     if (loop == NULL)
         return;
     loop->answers = (uint16_t)(loop->answers + frame->answers);
-    if (loop->answers < OF_LATE)
-        return;
-    loop->answers /= 2;
-    loop->lines /= 2;
+    loop->lines = (uint16_t)(loop->lines + frame->followed);
+    frame->answers = frame->followed = 0;
+    for (; loop->answers >= OF_LATE || loop->lines >= OF_LATE; loop->lines /= 2)
+        loop->answers /= 2;
 }
 
 void frame_wakes_up(struct thread *thread) {
@@ -234,12 +238,15 @@ static void frame_next(struct thread *thread) {
     frame_limit_renew(thread);
 }
 
-/* A request that the last callback read, and neither answered nor left with a carrier, lies in a queue of the
- * program's own. When that is worked off, nobody sees. */
+/* A request, or the reply to one, that the last callback read and neither answered nor left with a carrier,
+ * lies in a queue of the program's own. When that is worked off, nobody sees. */
 static bool left_in_queue(const struct frame *frame) {
-    return frame->file != NULL && cell_generation(&frame->file->cell) == frame->generation &&
-           file_kind(frame->file) == FILE_CONNECTION && file_has(frame->file, FILE_OUTSTANDING) &&
-           !frame->handed_on;
+    const struct open_file *file = frame->file;
+    if (file == NULL || cell_generation(&file->cell) != frame->generation || frame->handed_on)
+        return false;
+    if (file_kind(file) == FILE_OUTBOUND)
+        return frame->touched && frame->provenance.evidence == EVIDENCE_READ;
+    return file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
 }
 
 void frame_reads(struct thread *thread, struct open_file *file) {
@@ -324,6 +331,8 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted_value = is_value;
     frame->passing = 0;
     if (evidence >= EVIDENCE_READ) {
+        if (frame->followed > 0)
+            learn_lines(frame);
         frame->touched = true;
         frame->lines = 0;
     }
@@ -345,7 +354,7 @@ static bool frame_answers(struct frame *frame) {
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
     frame->watched = frame->loop != NULL && !frame->loop->exact && (frame->mixed || !is_silent(frame));
-    frame->answers += frame->watched && frame->answers < UINT8_MAX;
+    frame->answers += frame->watched && frame->answers < AT_MOST;
     if (!frame->mixed || !frame->watched)
         return false;
     frame->unlogged += frame->unlogged < UINT8_MAX;

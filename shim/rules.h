@@ -29,7 +29,7 @@ struct passage {
     uint64_t ticket;   /* in the mailbox that is written to */
     unsigned messages; /* how many the call moved, where it moved some */
     int fd;            /* of a read */
-    bool ended;        /* an open-ended frame was ended, since the thread came back for more */
+    bool ended;        /* the open-ended frame of this file was ended, since the thread came back for more */
     bool foreign;      /* E4: from another request's frame, so that the question may still be open */
     bool passing;      /* E4: the call is this request's; what follows need not be */
     bool reading;      /* F4: the mailbox knows of this reader */

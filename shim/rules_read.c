@@ -77,9 +77,11 @@ struct passage rules_read_open(struct open_file *file, int fd, bool blocks, stru
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
-    passage.ended = comes_back(frame_top(thread), &passage);
-    if (passage.ended)
+    const struct frame *top = frame_top(thread);
+    if (comes_back(top, &passage)) {
+        passage.ended = top->file == file && top->generation == passage.generation;
         frame_end(thread);
+    }
     rules_thread_waits(thread, here);
     if (file_kind(file) == FILE_PIPE)
         pipe_read_begin(thread, &passage);
@@ -191,7 +193,7 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
-/* There was no more to come back for: the thread goes on with what it has. */
+/* There was no more to come back for: the thread goes on with what it had of that. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
     if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
         carrier_adopt(thread, passage,

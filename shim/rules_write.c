@@ -111,7 +111,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
 /* More of an answer, after which its frame was in doubt again. */
 static struct context *answer_context(struct thread *thread, struct passage *passage) {
     const struct frame *frame = frame_top(thread);
-    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence != EVIDENCE_RESPONSE)
+    if (frame == NULL || frame->file != passage->file || frame->provenance.evidence < EVIDENCE_READ)
         return NULL;
     struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     passage->passing = context_descends(thread->flow.current, request) &&
@@ -159,6 +159,13 @@ static struct context *write_context(struct thread *thread, struct passage *pass
     return file_has(file, FILE_UNFINISHED) ? continuation_context(thread, passage) : NULL;
 }
 
+/* A request that is sent on out of its turn says nothing of what comes next: in a frame where work lies in a
+ * queue of the program's, or where a batch has more callbacks than this one. */
+static bool others_may_follow(struct thread *thread, enum evidence evidence) {
+    const struct frame *frame = frame_top(thread);
+    return frame != NULL && (frame->queued || (frame->mixed && evidence == EVIDENCE_PENDING));
+}
+
 static void write_adopt(struct thread *thread, struct passage *passage, const struct outgoing *outgoing) {
     enum evidence evidence;
     if (file_kind(passage->file) == FILE_CONNECTION)
@@ -170,6 +177,8 @@ static void write_adopt(struct thread *thread, struct passage *passage, const st
     }
     if (evidence == EVIDENCE_BYTES)
         rules_queue_evidence(thread, context);
+    if (evidence != EVIDENCE_RESPONSE)
+        passage->passing = others_may_follow(thread, evidence);
     frame_adopt(thread, context, evidence);
     frame_came_from(thread, passage->file, passage->generation);
 }

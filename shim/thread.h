@@ -66,12 +66,12 @@ struct frame {
     bool touched;                 /* ... and something else was touched since */
     bool watched;                 /* ... and a log after it is looked out for */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
-    uint8_t answers;              /* ... how many it gave */
-    uint8_t unlogged, lines;      /* mixed: answers that no log followed; lines of a log after several such */
-    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
-    uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;        /* ... was handed over by one */
+    uint16_t answers, followed; /* ... how many it gave, and how many a line followed; not learnt from yet */
+    uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */
+    uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;             /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */

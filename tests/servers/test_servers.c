@@ -43,6 +43,7 @@ static void serve(const char *script, const char *settings) {
 
 BOTH(nginx_proxy, "nginx-proxy.sh")
 BOTH(nginx_files, "nginx-files.sh")
+BOTH(lighttpd, "lighttpd.sh")
 BOTH(memcached, "memcached.sh")
 BOTH(apache_event, "apache.sh event")
 BOTH(apache_worker, "apache.sh worker")
@@ -60,14 +61,18 @@ Test(memcached, annotated, .timeout = 150) {
 /* Loops that work outside their events have to prove it first; then, and with dispatch=exact, nothing is
  * unknown. */
 
-Test(lighttpd, dispatch_exact, .timeout = 150) {
-    serve("lighttpd.sh", "DISPATCH=exact");
-}
-
 Test(redis, dispatch_exact, .timeout = 150) {
     serve("redis.sh", "DISPATCH=exact");
 }
 
 Test(asyncio, dispatch_exact, .timeout = 150) {
     serve("asyncio.sh", "DISPATCH=exact");
+}
+
+Test(h2o, dispatch_exact, .timeout = 150) {
+    serve("proxy.sh h2o", "DISPATCH=exact");
+}
+
+Test(squid, dispatch_exact, .timeout = 150) {
+    serve("proxy.sh squid", "DISPATCH=exact");
 }
