@@ -56,14 +56,6 @@ struct origin cell_origin(struct cell *cell) {
     return origin;
 }
 
-bool cell_hold(struct cell *cell, uint32_t generation) {
-    cell_lock(cell);
-    bool held = cell_generation(cell) == generation;
-    if (!held)
-        lock_give(&cell->lock);
-    return held;
-}
-
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {
     struct context *dropped = NULL;
     cell_lock(cell);

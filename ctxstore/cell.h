@@ -49,7 +49,14 @@ void cell_last(struct cell *cell, uint32_t generation);
 extern uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
 /* Locks the cell for whoever looks after what is in it himself, while it is alive and has this generation; he
  * gives it back with lock_give, and releases nothing meanwhile. False: it is not locked. */
-bool cell_hold(struct cell *cell, uint32_t generation);
+static inline bool cell_hold(struct cell *cell, uint32_t generation) {
+    if (!lock_take(&cell->lock))
+        cell->context = NULL; /* fork left it half changed: what it held is the parent's */
+    if (cell_generation(cell) == generation)
+        return true;
+    lock_give(&cell->lock);
+    return false;
+}
 /* Who put there what is in it. */
 struct origin cell_origin(struct cell *cell);
 /* Drops the context if it still is this one. */

@@ -11,8 +11,7 @@ static struct slab nodes = SLAB(sizeof(struct context));
 static struct slab value_nodes = SLAB(CONTEXT_VALUE_SIZE);
 
 /* Serials are handed out to threads a range at a time. */
-static _Atomic uint64_t serials = 1;
-enum { SERIAL_RANGE = 1 << 16 };
+static _Atomic uint64_t serials;
 
 static void node_give(struct context *node) {
     if (node->kind == CONTEXT_VALUE)
@@ -22,10 +21,8 @@ static void node_give(struct context *node) {
 }
 
 uint64_t context_next_serial(void) {
-    if (local.serial == local.serial_end) {
-        local.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed);
-        local.serial_end = local.serial + SERIAL_RANGE;
-    }
+    if (context_serial_used_up(local.serial))
+        local.serial = atomic_fetch_add_explicit(&serials, SERIAL_RANGE, memory_order_relaxed) + 1;
     return local.serial;
 }
 
@@ -77,7 +74,7 @@ static void names_give(struct context_name *name) {
 
 struct context *context_operation(struct context *parent, const char *name, size_t length, uint64_t flow) {
     struct context_name *long_text = NULL;
-    if (length > CONTEXT_NAME_INLINE && (long_text = name_new(name, length)) == NULL)
+    if (length > NAME_INLINE && (long_text = name_new(name, length)) == NULL)
         return NULL;
     struct context *node = node_new(parent, CONTEXT_OPERATION, flow);
     if (node == NULL) {
@@ -85,7 +82,7 @@ struct context *context_operation(struct context *parent, const char *name, size
         return NULL;
     }
     if (long_text == NULL) {
-        context_put_name(node->text, name, length);
+        name_store(node->text, name, length);
     } else {
         node->long_name = 1;
         node->long_text = long_text;
@@ -325,7 +322,7 @@ static bool part_of(const struct context *node, struct part *part) {
     }
     if (node->kind == CONTEXT_OPERATION) {
         part->text = node->long_name ? node->long_text->text : node->text;
-        part->length = node->long_name ? node->long_text->length : strnlen(node->text, CONTEXT_NAME_INLINE);
+        part->length = node->long_name ? node->long_text->length : strnlen(node->text, NAME_INLINE);
         return true;
     }
     if (node->kind != CONTEXT_ROOT)

@@ -21,13 +21,13 @@
 #define CTXSTORE_CONTEXT_H
 
 #include "local.h"
+#include "name.h"
 #include "site.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 struct values;
 
@@ -47,7 +47,7 @@ enum context_mark {
     CONTEXT_OVER = 1 << 1,   /* a root's: the request has ended (context_end) */
 };
 
-enum { CONTEXT_NAME_INLINE = 24, CONTEXT_LINKS = 3 };
+enum { CONTEXT_LINKS = 3 };
 
 /* A long name, or one of a root's display names: it lives beside its node, and goes with it. A root's names
  * form a list, newest first: a reader may still be at an older one, so they all stay until the node goes. */
@@ -62,19 +62,19 @@ struct context {
     _Atomic uint64_t serial;
     struct values *values; /* this context's map: a VALUE node's own, or its parent's, who keeps it alive */
     _Atomic uint32_t references;
-    uint32_t flow;           /* of the serial of the flow that made it: enough to know one's own */
-    uint32_t stack;          /* of a scope: low bits of the address of the stack frame that opened it; of a
-                                root: when its request was answered or over (context_clock) */
-    uint16_t site;           /* of a scope: where it was opened (site.h) */
-    uint8_t kind : 3;        /* enum context_kind */
-    uint8_t scoped : 1;      /* opened as a scope: somebody ought to close it */
-    uint8_t block : 1;       /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
-    uint8_t owns_values : 1; /* `values` is a reference */
-    uint8_t long_name : 1;   /* the name lies beside the node */
-    uint8_t lent : 1;        /* a value that ought to stand in its parent's place (flow_settle) */
-    _Atomic uint8_t marks;   /* enum context_mark */
-    union {                  /* a VALUE node ends here */
-        char text[CONTEXT_NAME_INLINE]; /* the rest is zero: as long as it can be, it has no end mark */
+    uint32_t flow;              /* of the serial of the flow that made it: enough to know one's own */
+    uint32_t stack;             /* of a scope: low bits of the address of the stack frame that opened it; of a
+                                   root: when its request was answered or over (context_clock) */
+    uint16_t site;              /* of a scope: where it was opened (site.h) */
+    uint8_t kind : 3;           /* enum context_kind */
+    uint8_t scoped : 1;         /* opened as a scope: somebody ought to close it */
+    uint8_t block : 1;          /* ... of a block (CTXSHIM_SCOPE): it is over when its stack frame is */
+    uint8_t owns_values : 1;    /* `values` is a reference */
+    uint8_t long_name : 1;      /* the name lies beside the node */
+    uint8_t lent : 1;           /* a value that ought to stand in its parent's place (flow_settle) */
+    _Atomic uint8_t marks;      /* enum context_mark */
+    union {                     /* a VALUE node ends here */
+        char text[NAME_INLINE]; /* name.h */
         struct context_name *long_text;
         struct {
             const char *word; /* a literal such as "conn#" */
@@ -84,6 +84,13 @@ struct context {
         struct context *links[CONTEXT_LINKS]; /* references: what else it might be */
     };
 };
+/* What a scope names. The same bytes as the public ctxshim_scope. */
+struct scope {
+    void *node;
+    uint64_t serial;
+    uint64_t flow;
+};
+
 enum { CONTEXT_VALUE_SIZE = offsetof(struct context, text) };
 
 _Static_assert(sizeof(struct context) == 64 && CONTEXT_VALUE_SIZE == 40, "a context stays small");
@@ -100,41 +107,35 @@ static inline bool context_is_of(const struct context *context, uint64_t flow) {
     return context->flow == (uint32_t)flow;
 }
 
-/* Copies a short name in at most two overlapping pieces instead of a call; the rest becomes zero. */
-static inline void context_put_name(char *to, const char *name, size_t length) {
-    memset(to, 0, CONTEXT_NAME_INLINE);
-    if (length >= 16) {
-        memcpy(to, name, 16);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 8) {
-        memcpy(to, name, 8);
-        memcpy(to + length - 8, name + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(to, name, 4);
-        memcpy(to + length - 4, name + length - 4, 4);
-    } else if (length > 0) {
-        to[0] = name[0];
-        to[length / 2] = name[length / 2];
-        to[length - 1] = name[length - 1];
-    }
+/* Serials are handed out to threads a range at a time, and none is a multiple of a range: at one, it is used
+ * up. */
+enum { SERIAL_RANGE = 1 << 16 };
+static inline bool context_serial_used_up(uint64_t serial) {
+    return serial % SERIAL_RANGE == 0;
 }
 
 /* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache (NULL: not that simple, use context_operation), and given back to it. */
+ * cache by the function that is called from `site` (NULL: not that simple, use context_operation), and given
+ * back to it. Only the place is handed in: a stack frame knows its own address. */
 static inline __attribute__((always_inline)) struct context *
-context_operation_quick(struct context *parent, const char *name, size_t length, uint64_t flow,
-                        struct here here) {
+context_operation_quick(struct context *parent, const char *name, const void *site, const uint64_t *flow,
+                        struct scope *scope) {
     struct context *node = local.contexts.free;
-    if (node == NULL || local.serial == local.serial_end || length > CONTEXT_NAME_INLINE ||
-        (parent != NULL && parent->lent))
+    uint64_t own = local.serial, maker;
+    uint16_t number;
+    if (__builtin_expect(node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
+                             !site_known(site, &number) || !name_copy(node->text, name),
+                         0))
         return NULL;
+    maker = *flow;
     local.contexts.free = node->parent;
     local.contexts.count--;
+    local.serial = own + 1;
     node->parent = parent;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = (uint32_t)flow;
-    node->stack = (uint32_t)here.address;
-    node->site = site_number(here.site);
+    node->flow = (uint32_t)maker;
+    node->stack = (uint32_t)(uintptr_t)__builtin_frame_address(0);
+    node->site = number;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
@@ -142,14 +143,14 @@ context_operation_quick(struct context *parent, const char *name, size_t length,
     node->block = 0;
     node->lent = 0;
     atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
-    context_put_name(node->text, name, length);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
-    atomic_store_explicit(&node->serial, local.serial++, memory_order_release);
+    atomic_store_explicit(&node->serial, own, memory_order_release);
+    *scope = (struct scope){node, own, maker};
     return node;
 }
 /* False: the cache is full, use context_discard. */
 static inline bool context_discard_quick(struct context *node) {
-    if (local.contexts.count == SLAB_CACHE_MOST)
+    if (__builtin_expect(local.contexts.count == SLAB_CACHE_MOST, 0))
         return false;
     context_unname(node);
     node->parent = local.contexts.free;
@@ -180,7 +181,7 @@ uint64_t context_next_serial(void);
 /* This thread's later nodes have greater serials than another thread's earlier ones. */
 static inline void context_serials_after(uint64_t serial) {
     if (local.serial < serial)
-        local.serial = local.serial_end;
+        local.serial = 0;
 }
 /* Takes that serial for another use. */
 static inline uint64_t context_take_serial(void) {

@@ -66,8 +66,36 @@ static bool lies_near(const struct context *context, const struct context *ances
     return context == ancestor;
 }
 
+/* Is every reference to the node the flow's own: its current one and the stash? */
+static bool flow_owns(const struct flow *flow, const struct context *node) {
+    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
+    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
+}
+
+/* A node that nobody but the flow holds, and that is not current any longer, goes; its reference to its
+ * parent becomes the caller's. */
+static void flow_discard(struct flow *flow, struct context *node) {
+    if (flow->stash.context == node)
+        flow->stash = (struct stash){0};
+    context_discard(node);
+}
+
+/* A node that borrows from its parent, and nobody else holds, goes; what it held of its parent begins a
+ * stock. */
+static void leave_lent(struct flow *flow, struct context *before) {
+    struct context *lender = before->parent;
+    flow_discard(flow, before);
+    if (flow->stash.context == NULL && lender != NULL)
+        flow->stash = (struct stash){lender, 1};
+    else
+        flow_release(flow, lender);
+}
+
 void flow_leave(struct flow *flow, struct context *before) {
-    flow_release(flow, before);
+    if (before != NULL && before->lent && flow_owns(flow, before))
+        leave_lent(flow, before);
+    else
+        flow_release(flow, before);
     if (flow->stash.context != NULL && !lies_near(flow->current, flow->stash.context))
         flow_unstash(flow);
 }
@@ -233,20 +261,6 @@ struct scope flow_with(struct flow *flow, struct key *key, void *value, struct h
     flow->current = node;
     notify(node->parent, node, false);
     return scope;
-}
-
-/* Is every reference to the node the flow's own: its current one and the stash? */
-static bool flow_owns(const struct flow *flow, const struct context *node) {
-    uint32_t own = 1 + (flow->stash.context == node ? flow->stash.count : 0);
-    return atomic_load_explicit(&node->references, memory_order_acquire) == own;
-}
-
-/* A node that nobody but the flow holds, and that is not current any longer, goes; its reference to its
- * parent becomes the caller's. */
-static void flow_discard(struct flow *flow, struct context *node) {
-    if (flow->stash.context == node)
-        flow->stash = (struct stash){0};
-    context_discard(node);
 }
 
 /* A value set for the rest of a flow takes the place of one that was set before, by whomever: setting again
@@ -431,12 +445,11 @@ static void close_node(struct flow *flow, struct context *node, uint64_t serial)
         flow_become(flow, context_retain(node->parent), false);
 }
 
-/* The usual close that flow_close_quick leaves: of the innermost scope, which set a value or was captured,
- * and whose captures were given back. Its reference to its parent becomes the flow's. No detour was opened
- * inside it: that would hold the node, too. */
-static bool close_innermost(struct flow *flow, const struct scope *scope) {
+/* Its reference to its parent becomes the flow's. No detour was opened inside it: that would hold the node,
+ * too. */
+bool flow_close_innermost(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node != scope->node || !context_is(node, scope->serial) ||
+    if (node == NULL || node != scope_node || !context_is(node, scope_serial) ||
         (node->kind != CONTEXT_OPERATION && (node->kind != CONTEXT_VALUE || watch_any())))
         return false;
     flow->current = node->parent; /* first, as in flow_close_quick */
@@ -463,7 +476,7 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return 0;
     if (scope->serial & DETOUR_SERIAL)
         return close_detour(flow, scope);
-    if (close_innermost(flow, scope))
+    if (flow_close_innermost(flow, scope->node, scope->serial))
         return 0;
     while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
         struct scope_view around = view_of(scope->node);
@@ -528,6 +541,8 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here) {
 }
 
 void flow_end(struct flow *flow) {
+    if (flow->current == NULL && flow->detours == NULL && flow->stash.context == NULL)
+        return;
     flow_unwind(flow, (struct flow_mark){0});
     flow_become(flow, NULL, true);
     flow_unstash(flow);

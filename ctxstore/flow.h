@@ -56,13 +56,6 @@ struct flow {
     bool quiet;              /* hands nothing on but from detours of its own */
 };
 
-/* What a scope names. The same bytes as the public ctxshim_scope. */
-struct scope {
-    void *node;
-    uint64_t serial;
-    uint64_t flow;
-};
-
 enum scope_fault {
     SCOPE_UNPOPPED,     /* its frame ended, and nobody had closed it */
     SCOPE_OUT_OF_ORDER, /* closed because a scope around it was */
@@ -138,14 +131,14 @@ static inline void flow_settle(struct flow *flow) {
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline __attribute__((always_inline)) struct scope
-flow_push_quick(struct flow *flow, const char *operation, struct here here) {
-    struct context *node =
-        context_operation_quick(flow->current, operation, strlen(operation), flow->serial, here);
-    if (node == NULL)
+flow_push_quick(struct flow *flow, const char *operation, const void *site) {
+    struct scope scope;
+    struct context *node = context_operation_quick(flow->current, operation, site, &flow->serial, &scope);
+    if (__builtin_expect(node == NULL, 0))
         return (struct scope){0};
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */
     flow->current = node;
-    return (struct scope){node, atomic_load_explicit(&node->serial, memory_order_relaxed), flow->serial};
+    return scope;
 }
 /* A scope that flow_push has just opened is a block's: it is over when the stack frame is that it was opened
  * from, whether or not somebody has closed it. */
@@ -161,16 +154,24 @@ void flow_close_gone(struct flow *flow, uintptr_t low, uintptr_t here);
  * would hold the node, too. */
 static inline bool flow_close_quick(struct flow *flow, const void *scope_node, uint64_t scope_serial) {
     struct context *node = flow->current;
-    if (node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
-        atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial || node->long_name)
+    if (__builtin_expect(node == NULL || node != scope_node || node->kind != CONTEXT_OPERATION ||
+                             node->long_name ||
+                             atomic_load_explicit(&node->serial, memory_order_relaxed) != scope_serial,
+                         0))
         return false;
     flow->current = node->parent;
     atomic_signal_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&node->references, memory_order_acquire) == 1 && context_discard_quick(node))
+    if (__builtin_expect(atomic_load_explicit(&node->references, memory_order_acquire) == 1 &&
+                             context_discard_quick(node),
+                         1))
         return true;
     flow->current = node;
     return false;
 }
+
+/* The usual close that flow_close_quick leaves: of the innermost scope, which set a value, has a long name or
+ * was captured, and whose captures were given back. False: it is not that simple, and nothing was done. */
+bool flow_close_innermost(struct flow *flow, const void *scope_node, uint64_t scope_serial);
 
 /* A reference from the stash to the current context, or NULL: not that simple. */
 static inline struct context *flow_capture_quick(struct flow *flow) {
@@ -195,7 +196,10 @@ static inline bool flow_release_quick(struct flow *flow, const struct context *c
 static inline __attribute__((always_inline)) struct scope
 flow_attach_quick(struct flow *flow, struct context *context, struct here here) {
     struct detour *detour = local.detours.free;
-    if (detour == NULL || local.serial == local.serial_end || watch_any() || !flow_settled(flow))
+    uint16_t site;
+    uint64_t serial = local.serial;
+    if (detour == NULL || context_serial_used_up(serial) || watch_any() || !flow_settled(flow) ||
+        !site_known(here.site, &site))
         return (struct scope){0};
     local.detours.free = detour->outer;
     local.detours.count--;
@@ -203,7 +207,7 @@ flow_attach_quick(struct flow *flow, struct context *context, struct here here) 
         flow->stash.count--;
     else
         context_retain(context);
-    uint64_t serial = local.serial++;
+    local.serial = serial + 1;
     detour->outer = flow->detours;
     detour->before = flow->current;
     detour->inside = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
@@ -212,7 +216,7 @@ flow_attach_quick(struct flow *flow, struct context *context, struct here here) 
     detour->since = serial;
     detour->number = ++flow->detours_opened;
     detour->flow = (uint32_t)flow->serial;
-    detour->site = site_number(here.site);
+    detour->site = site;
     atomic_store_explicit(&detour->serial, serial | DETOUR_SERIAL, memory_order_release);
     flow->current = context;
     atomic_signal_fence(memory_order_seq_cst);

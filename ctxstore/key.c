@@ -46,16 +46,48 @@ struct key *key_create(const char *name, void (*destroy)(void *value)) {
     return key;
 }
 
-void key_release(struct key *key) {
-    if (atomic_fetch_sub_explicit(&key->references, 1, memory_order_acq_rel) != 1)
+static void drop(struct key *key, uint32_t count) {
+    if (count == 0 || atomic_fetch_sub_explicit(&key->references, count, memory_order_acq_rel) != count)
         return;
     name_give(key->name);
     slab_give(&keys, key);
 }
 
+static void stock_return(struct key_stock *stock) {
+    struct key_stock had = *stock;
+    *stock = (struct key_stock){0};
+    if (had.key != NULL)
+        drop(had.key, had.count);
+}
+
+/* The caller has a hold on the key. */
+void key_retain_slow(struct key *key) {
+    (void)local_beside();
+    struct key_stock *stock = key_stock_of(key);
+    uint32_t count = stock != NULL ? KEY_STOCK : 1;
+    atomic_fetch_add_explicit(&key->references, count, memory_order_relaxed);
+    if (stock == NULL)
+        return;
+    if (stock->key != key)
+        stock_return(stock);
+    *stock = (struct key_stock){key, stock->count + count - 1};
+}
+
+void key_release_slow(struct key *key) {
+    drop(key, 1);
+}
+
 void key_destroy(struct key *key) {
+    struct key_stock *stock = key_stock_of(key);
     watch_remove_all(key);
-    key_release(key);
+    if (stock != NULL && stock->key == key)
+        stock_return(stock);
+    drop(key, 1);
+}
+
+void key_thread_end(void) {
+    for (unsigned i = 0; i < KEY_STOCKS; i++)
+        stock_return(&local.beside->keys[i]);
 }
 
 const char *key_name(const struct key *key) {

@@ -6,6 +6,8 @@
 #ifndef CTXSTORE_KEY_H
 #define CTXSTORE_KEY_H
 
+#include "local.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -24,10 +26,32 @@ struct key *key_create(const char *name, void (*destroy)(void *value));
 void key_destroy(struct key *key);
 const char *key_name(const struct key *key);
 
-/* A value's hold on its key. */
-static inline void key_retain(struct key *key) {
-    atomic_fetch_add_explicit(&key->references, 1, memory_order_relaxed);
+/* A value's hold on its key. Values of a few keys come and go all the time, on all threads: so each thread
+ * takes references to a key KEY_STOCK at a time, as a flow does with a context (flow.h), and hands them out
+ * and takes them back without an atomic operation. A key that was given up meanwhile keeps its memory for as
+ * long. */
+enum { KEY_STOCK = 1 << 8, KEY_STOCK_MOST = 1 << 12 };
+void key_retain_slow(struct key *key);
+void key_release_slow(struct key *key);
+/* The place for a key's stock; NULL: this thread has none. */
+static inline struct key_stock *key_stock_of(const struct key *key) {
+    return local.beside != NULL ? &local.beside->keys[key->number % KEY_STOCKS] : NULL;
 }
-void key_release(struct key *key);
+static inline void key_retain(struct key *key) {
+    struct key_stock *stock = key_stock_of(key);
+    if (stock != NULL && stock->key == key && stock->count > 0)
+        stock->count--;
+    else
+        key_retain_slow(key);
+}
+static inline void key_release(struct key *key) {
+    struct key_stock *stock = key_stock_of(key);
+    if (stock != NULL && stock->key == key && stock->count < KEY_STOCK_MOST)
+        stock->count++;
+    else
+        key_release_slow(key);
+}
+/* Gives back what this thread has in stock; it has some. */
+void key_thread_end(void);
 
 #endif

@@ -40,12 +40,20 @@ __attribute__((noinline, cold)) static uint32_t own_name(void) {
                   : MADE_UP | (atomic_fetch_add_explicit(&made_up, 1, memory_order_relaxed) & (MADE_UP - 1));
 }
 
+static void name_oneself(uint32_t name) {
+    held.word = word_of(lock_epoch, name);
+    held.epoch = lock_epoch;
+}
+
 static inline uint32_t own_word(void) {
-    if (__builtin_expect(held.epoch != lock_epoch, 0)) {
-        held.word = word_of(lock_epoch, own_name());
-        held.epoch = lock_epoch;
-    }
+    if (__builtin_expect(held.epoch != lock_epoch, 0))
+        name_oneself(own_name());
     return held.word;
+}
+
+void lock_own_name(int tid) {
+    if (tid > 0)
+        name_oneself((uint32_t)tid);
 }
 
 /* One attempt. Sets `*clean` when it succeeds. */

@@ -41,4 +41,7 @@ void lock_give(struct lock *lock);
  * holds are marked as left behind, for whoever takes them next to empty what they guard. */
 void lock_abandon_held(void);
 
+/* This thread's id, where that is known: it is not asked of the kernel then. */
+void lock_own_name(int tid);
+
 #endif

@@ -147,13 +147,14 @@ static void entry_append(struct mailbox *mailbox, struct entry *entry) {
 }
 
 /* With the lock held. The last one that was used up is at hand. */
-static struct entry *entry_new(struct mailbox *mailbox, struct context *context, uint64_t count) {
+static struct entry *entry_new(struct mailbox *mailbox, struct context *context, struct origin origin,
+                               uint64_t count) {
     struct entry *entry = mailbox->spare != NULL ? mailbox->spare : slab_take(&entry_slab);
     mailbox->spare = NULL;
     if (entry != NULL) {
         entry->context = context;
         entry->count = count;
-        entry->origin = origin_here();
+        entry->origin = origin;
     }
     return entry;
 }
@@ -164,10 +165,11 @@ uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint6
     struct entry *dropped = NULL;
     uint64_t ticket = 0;
     bool placed = false, closed = atomic_load_explicit(&mailbox->closed, memory_order_relaxed);
+    struct origin origin = origin_here();
     mailbox_lock(mailbox);
     struct entry *entry = mailbox->lost || closed || mailbox->entries == mailbox->entries_at_most
                               ? NULL
-                              : entry_new(mailbox, context, count);
+                              : entry_new(mailbox, context, origin, count);
     if (entry != NULL) {
         entry_append(mailbox, entry);
         ticket = entry->ticket;

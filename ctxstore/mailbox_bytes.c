@@ -42,7 +42,8 @@ void mailbox_read_end(struct mailbox *mailbox) {
 struct candidates {
     struct entry *match;   /* the first that begins with the bytes */
     struct entry *unknown; /* the first of which that cannot be said */
-    size_t agreed;         /* how many bytes told so of `match` */
+    struct entry *owed; /* the first that begins otherwise, but stands for one that was taken in its stead */
+    size_t agreed;      /* how many bytes told so of `match` */
     bool matches_differ, unknown_differ;
     bool several; /* different contexts */
 };
@@ -56,6 +57,8 @@ static void candidate_add(struct candidates *all, struct entry *entry, const voi
         all->matches_differ |= all->match != NULL && all->match->context != entry->context;
         all->match = all->match != NULL ? all->match : entry;
         all->agreed = compared;
+    } else if (entry->doubtful && all->owed == NULL) {
+        all->owed = entry;
     }
 }
 
@@ -73,7 +76,7 @@ static struct entry *candidates_doubt(struct mailbox *mailbox, struct entry *lik
     for (struct entry *entry = mailbox->first; is_candidate(mailbox, entry, place); entry = entry->next) {
         struct candidates alone = {0};
         candidate_add(&alone, entry, bytes, size);
-        if (entry != likeliest && (alone.match != NULL || alone.unknown != NULL)) {
+        if (entry != likeliest && (alone.match != NULL || alone.unknown != NULL || alone.owed != NULL)) {
             entry->doubtful = true;
             if (verdict->first == NULL && verdict->other_count == 0)
                 verdict->first = likeliest->context;
@@ -84,7 +87,9 @@ static struct entry *candidates_doubt(struct mailbox *mailbox, struct entry *lik
     return likeliest;
 }
 
-/* With the lock held: the entry whose bytes these are; NULL when they are nobody's. */
+/* With the lock held: the entry whose bytes these are; NULL when they are nobody's. Where a guess has taken
+ * another's before its bytes were known, what is left of the two stands for the other: in doubt, but the
+ * count goes on. */
 static struct entry *entry_of_bytes(struct mailbox *mailbox, const void *bytes, size_t size,
                                     struct verdict *verdict) {
     struct candidates all = {0};
@@ -94,11 +99,14 @@ static struct entry *entry_of_bytes(struct mailbox *mailbox, const void *bytes, 
         candidate_add(&all, entry, bytes, size);
         place++;
     }
-    struct entry *likeliest = all.match != NULL ? all.match : all.unknown;
+    struct entry *likeliest = all.match != NULL ? all.match : all.unknown != NULL ? all.unknown : all.owed;
+    bool guessed = all.match == NULL && all.owed != NULL;
+    if (all.match != NULL && !all.matches_differ && all.agreed >= MARK_STRONG)
+        all.match->doubtful = false; /* then it was not this one that was taken */
     bool rival = all.unknown != NULL && all.match != NULL &&
                  (all.unknown_differ || all.unknown->context != all.match->context) &&
                  all.agreed < MARK_STRONG;
-    bool differ = all.match != NULL ? all.matches_differ || rival : all.unknown_differ;
+    bool differ = guessed || (all.match != NULL ? all.matches_differ || rival : all.unknown_differ);
     if (likeliest == NULL || !all.several || !differ)
         return likeliest;
     return candidates_doubt(mailbox, likeliest, bytes, size, verdict);

@@ -18,6 +18,7 @@ struct origin {
  * start-up. */
 extern uint16_t (*origin_site)(const void *site);
 
+/* Never with a lock of ours held: where it leads, a report may be written (leaks.c). */
 static inline struct origin origin_here(void) {
     return (struct origin){local.tid, origin_site != NULL ? origin_site(local.site) : 0};
 }

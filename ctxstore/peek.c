@@ -51,7 +51,7 @@ static bool node_copy(const struct memory *memory, const struct context *node, s
         return false;
     if (copy->kind == CONTEXT_VALUE)
         return true;
-    const struct piece text[] = {{copy->text, node->text, CONTEXT_NAME_INLINE},
+    const struct piece text[] = {{copy->text, node->text, NAME_INLINE},
                                  {&again, &node->serial, sizeof again}};
     return memory->read(memory, text, 2) && again == *serial;
 }
@@ -148,7 +148,7 @@ static bool put_node(const struct memory *memory, const struct context *node, st
         if (node->long_name)
             put = put_name(memory, node->long_text, text);
         else
-            text_put(text, node->text, strnlen(node->text, CONTEXT_NAME_INLINE));
+            text_put(text, node->text, strnlen(node->text, NAME_INLINE));
         break;
     case CONTEXT_ROOT:
         put = put_root(memory, node, text);

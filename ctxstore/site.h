@@ -12,6 +12,7 @@
 #define CTXSTORE_SITE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Where a call came from: the address of the callee's stack frame, and the place it returns to. */
@@ -22,19 +23,24 @@ struct here {
 #define HERE ((struct here){(uintptr_t)__builtin_frame_address(0), __builtin_return_address(0)})
 
 enum { SITE_BITS = 14 };
-extern _Atomic uintptr_t site_table[1 << SITE_BITS];
+extern __attribute__((visibility("hidden"))) _Atomic uintptr_t site_table[1 << SITE_BITS];
 
 static inline unsigned site_slot(const void *address) {
     return (unsigned)((uint64_t)(uintptr_t)address * UINT64_C(0x9E3779B97F4A7C15) >> (64 - SITE_BITS));
 }
 uint16_t site_add(const void *address);
 
+/* Has the place a number, in the slot that is looked at first? Then what it is: that slot. Nothing is ever in
+ * slot 0. */
+static inline bool site_known(const void *address, uint16_t *number) {
+    unsigned slot = site_slot(address);
+    *number = (uint16_t)slot;
+    return atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address;
+}
 /* The number of a place in the code; 0: not known. */
 static inline uint16_t site_number(const void *address) {
-    unsigned slot = site_slot(address);
-    if (atomic_load_explicit(&site_table[slot], memory_order_relaxed) == (uintptr_t)address && slot != 0)
-        return (uint16_t)slot;
-    return site_add(address);
+    uint16_t number;
+    return site_known(address, &number) ? number : site_add(address);
 }
 /* The place of a number, or the innermost one of a stack (stack.h); NULL: not known. */
 const void *site_address(uint16_t number);

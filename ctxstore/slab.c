@@ -118,20 +118,10 @@ static size_t block_pages(size_t size) {
     return (size + PAGE - 1) / PAGE * PAGE;
 }
 
-static struct slab block_caches = SLAB(sizeof(struct block_caches));
-
 /* This thread's cache of a class; NULL: it has none, and goes without. */
 static struct slab_cache *block_cache(unsigned class) {
-    if (class >= BLOCK_CACHES)
-        return NULL;
-    if (__builtin_expect(local.blocks == NULL, 0)) {
-        struct block_caches *made = slab_take(&block_caches);
-        if (made == NULL)
-            return NULL;
-        memset(made, 0, sizeof *made);
-        local.blocks = made;
-    }
-    return &local.blocks->of[class];
+    struct beside *beside = class < BLOCK_CACHES ? local_beside() : NULL;
+    return beside != NULL ? &beside->blocks[class] : NULL;
 }
 
 void *block_take(size_t size) {
@@ -154,11 +144,6 @@ void block_give(void *block, size_t size) {
 }
 
 void block_thread_end(void) {
-    struct block_caches *caches = local.blocks;
-    if (caches == NULL)
-        return;
-    local.blocks = NULL;
     for (unsigned class = 0; class < BLOCK_CACHES; class ++)
-        slab_cache_end(&caches->of[class], &blocks[class]);
-    slab_give(&block_caches, caches);
+        slab_cache_end(&local.beside->blocks[class], &blocks[class]);
 }

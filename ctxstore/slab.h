@@ -72,15 +72,11 @@ static inline void slab_cache_end(struct slab_cache *cache, struct slab *slab) {
 }
 
 /* Blocks of any size (names, maps): in steps of 16 bytes up to 256, then of powers of two, whole pages when
- * large. Those of up to BLOCK_CACHED bytes go through this thread's caches, which lie beside its thread-local
- * storage: that has to stay small. */
+ * large. Those of up to BLOCK_CACHED bytes go through this thread's caches (local.h), one for each size. */
 enum { BLOCK_STEP = 16, BLOCK_FINE = 256, BLOCK_CACHED = 512, BLOCK_CACHES = BLOCK_FINE / BLOCK_STEP + 1 };
-struct block_caches {
-    struct slab_cache of[BLOCK_CACHES]; /* each size */
-};
 void *block_take(size_t size);
 void block_give(void *block, size_t size);
-/* This thread's caches of blocks go back. */
+/* This thread's caches of blocks go back; it has some. */
 void block_thread_end(void);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-extern _Atomic uint32_t watch_count;
+extern __attribute__((visibility("hidden"))) _Atomic uint32_t watch_count;
 
 /* 0, or an errno value: ENOMEM when there are too many. */
 int watch_add(struct key *key, void (*changed)(void *before, void *after, int switched, void *arg),

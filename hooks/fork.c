@@ -34,8 +34,8 @@ HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *argument, ..
     void *storage = va_arg(arguments, void *);
     pid_t *child_id = va_arg(arguments, pid_t *);
     va_end(arguments);
-    if ((flags & (CLONE_VM | CLONE_THREAD)) == CLONE_VM && thread_guard == 0)
-        thread_guard = GUARD_BORROWED;
+    if ((flags & (CLONE_VM | CLONE_THREAD)) == CLONE_VM && guard_is_free(local.guard))
+        local.guard = GUARD_BORROWED;
     int child = REAL(clone)(run, stack, flags, argument, parent_id, storage, child_id);
     if (child > 0 && (flags & CLONE_VM) == 0)
         process_did_fork();
@@ -43,7 +43,7 @@ HOOK(int, clone, (int (*run)(void *), void *stack, int flags, void *argument, ..
 }
 
 #if defined(__x86_64__)
-_Static_assert(GUARD_BORROWED == 1, "the number below");
+_Static_assert(GUARD_BORROWED == 1 && offsetof(struct local, guard) == 0, "the numbers below");
 extern const enum hook_row hook_body_vfork;
 const enum hook_row hook_body_vfork = hook_row_vfork;
 /* Until the constructor has bound it (H1), the system call itself: its return address must not lie on the
@@ -54,6 +54,6 @@ __asm__(".text\n .p2align 4\n .hidden vfork_unbound\n .globl vfork_unbound\n .ty
         "vfork_unbound:\n popq %rdi\n movl $58, %eax\n syscall\n pushq %rdi\n cmpq $-4095, %rax\n"
         " jb 1f\n movl $-1, %eax\n 1: ret\n .size vfork_unbound, .-vfork_unbound\n");
 __asm__(".text\n .p2align 4\n .globl vfork\n .type vfork, %function\nvfork:\n .cfi_startproc\n endbr64\n"
-        " movq thread_guard@GOTTPOFF(%rip), %rax\n movq $1, %fs:(%rax)\n"
+        " movq local@GOTTPOFF(%rip), %rax\n movq $1, %fs:(%rax)\n"
         " jmp *hook_real_vfork(%rip)\n .cfi_endproc\n .size vfork, .-vfork\n");
 #endif

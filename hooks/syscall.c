@@ -377,7 +377,7 @@ static bool is_vfork(unsigned long flags) {
 
 static void process_begins(unsigned long flags) {
     if (is_vfork(flags))
-        thread_guard = GUARD_BORROWED;
+        local.guard = GUARD_BORROWED;
     else if ((flags & CLONE_VM) == 0)
         process_did_fork();
 }

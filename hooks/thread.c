@@ -2,39 +2,19 @@
  * current where it was created, and its end is seen however it comes: return, pthread_exit, cancellation. */
 #include "hook.h"
 
-#include "../ctxstore/slab.h"
-
-/* What the new thread is to do. */
-struct start {
-    void *(*routine)(void *);
-    thrd_start_t c11_routine;
-    void *argument;
-    struct context *context; /* a reference */
-    struct origin origin;    /* who starts it */
-    size_t stack_size;
-};
-
-static struct slab starts = SLAB(sizeof(struct start));
-
-static struct start *start_new(struct context *context, void *argument, size_t stack_size) {
-    struct start *start = slab_take(&starts);
-    if (start != NULL)
-        *start = (struct start){
+static struct thread *start_new(struct context *context, void *argument, size_t stack_size) {
+    struct thread *record = thread_prepare();
+    if (record != NULL)
+        record->start_with = (struct start){
             .argument = argument, .context = context, .origin = origin_here(), .stack_size = stack_size};
     else
         rules_thread_dropped(context);
-    return start;
+    return record;
 }
 
-static struct start start_take(void *argument) {
-    struct start start = *(struct start *)argument;
-    slab_give(&starts, argument);
-    return start;
-}
-
-static void start_drop(struct start *start) {
-    rules_thread_dropped(start->context);
-    slab_give(&starts, start);
+static void start_drop(struct thread *record) {
+    rules_thread_dropped(record->start_with.context);
+    thread_unprepare(record);
 }
 
 static void over(void *nothing) {
@@ -43,46 +23,63 @@ static void over(void *nothing) {
 }
 
 static void *run(void *argument) {
-    struct start start = start_take(argument);
+    const struct thread *record = argument;
     void *result;
-    thread_begin(start.context, start.origin, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    thread_begin(argument, (uintptr_t)__builtin_frame_address(0));
     pthread_cleanup_push(over, NULL);
-    result = start.routine(start.argument);
+    result = record->start_with.routine(record->start_with.argument);
     pthread_cleanup_pop(1);
     return result;
 }
 
 static int run_c11(void *argument) {
-    struct start start = start_take(argument);
+    const struct thread *record = argument;
     int result;
-    thread_begin(start.context, start.origin, (uintptr_t)__builtin_frame_address(0), start.stack_size);
+    thread_begin(argument, (uintptr_t)__builtin_frame_address(0));
     pthread_cleanup_push(over, NULL);
-    result = start.c11_routine(start.argument);
+    result = record->start_with.c11_routine(record->start_with.argument);
     pthread_cleanup_pop(1);
     return result;
+}
+
+/* How large a stack is where nobody says, kept because to ask takes a lock; until the program changes it. */
+static _Atomic size_t usual_size; /* 0: not asked yet */
+static _Atomic bool usual_changes;
+
+static size_t usual_stack_size(void) {
+    size_t size = atomic_load_explicit(&usual_size, memory_order_relaxed);
+    pthread_attr_t usual;
+    if (size != 0 && !atomic_load_explicit(&usual_changes, memory_order_acquire))
+        return size;
+    if (pthread_getattr_default_np(&usual) != 0)
+        return 0;
+    pthread_attr_getstacksize(&usual, &size);
+    pthread_attr_destroy(&usual);
+    atomic_store_explicit(&usual_size, size, memory_order_relaxed);
+    return size;
+}
+
+HOOK(int, pthread_setattr_default_np, (const pthread_attr_t *attributes)) {
+    atomic_store_explicit(&usual_changes, true, memory_order_release);
+    return REAL(pthread_setattr_default_np)(attributes);
 }
 
 /* Of the stack that the thread will have, in bytes. */
 static size_t stack_size_of(const pthread_attr_t *attributes) {
     size_t size = 0;
-    pthread_attr_t defaults;
-    if (attributes != NULL)
-        return pthread_attr_getstacksize(attributes, &size) == 0 ? size : 0;
-    if (pthread_getattr_default_np(&defaults) != 0)
-        return 0;
-    pthread_attr_getstacksize(&defaults, &size);
-    pthread_attr_destroy(&defaults);
-    return size;
+    if (attributes == NULL)
+        return usual_stack_size();
+    return pthread_attr_getstacksize(attributes, &size) == 0 ? size : 0;
 }
 
 HOOK(int, pthread_create,
      (pthread_t *restrict thread, const pthread_attr_t *restrict attributes, void *(*routine)(void *),
       void *restrict argument)) {
-    struct start *start =
+    struct thread *start =
         process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(attributes)) : NULL;
     if (start == NULL)
         return REAL(pthread_create)(thread, attributes, routine, argument);
-    start->routine = routine;
+    start->start_with.routine = routine;
     int error = REAL(pthread_create)(thread, attributes, run, start);
     if (error != 0)
         start_drop(start);
@@ -90,11 +87,11 @@ HOOK(int, pthread_create,
 }
 
 HOOK(int, thrd_create, (thrd_t * thread, thrd_start_t routine, void *argument)) {
-    struct start *start =
+    struct thread *start =
         process_started() ? start_new(rules_thread_capture(HERE), argument, stack_size_of(NULL)) : NULL;
     if (start == NULL)
         return REAL(thrd_create)(thread, routine, argument);
-    start->c11_routine = routine;
+    start->start_with.c11_routine = routine;
     int error = REAL(thrd_create)(thread, run_c11, start);
     if (error != thrd_success)
         start_drop(start);

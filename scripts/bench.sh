@@ -10,9 +10,9 @@
 # From the environment: PAIRS (9); SECONDS_EACH, a measurement's length (3); QUICK=1: PAIRS=3 and the rows of redis,
 # memcached and nginx's files; WAYS (preloaded), what the plain program is compared with: `preloaded` has the default
 # options, `batch` and `exact` are those ways to dispatch; WAITS=1: beside them how often each waits (strace counts);
-# TOOLS=1: what people use else, one round of each (strace -f -c, ltrace, uftrace, the helpers of LTTng-UST, heaptrack, as
-# far as they are there); BUILD (build). All on the loopback, on free ports, in a temporary directory; what was started
-# is stopped by pid.
+# LEAKS=1: leaks=1 with one stack in STACKS (64) kept, to preloaded without; TOOLS=1: what people use else, one round of
+# each (strace -f -c, ltrace, uftrace, the helpers of LTTng-UST, heaptrack, as far as they are there); BUILD (build). All
+# on the loopback, on free ports, in a temporary directory; what was started is stopped by pid.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -23,6 +23,10 @@ SECONDS_EACH=${SECONDS_EACH:-3}
 WAYS=${WAYS:-preloaded}
 WAITS=${WAITS:-0}
 TOOLS=${TOOLS:-0}
+LEAKS=${LEAKS:-0}
+STACKS=${STACKS:-64}
+base=plain
+[ "$LEAKS" != 1 ] || base=preloaded WAYS=leaks
 words=$*
 CLIENTS=50
 under=
@@ -105,6 +109,7 @@ start() {
     plain) ;;
     preloaded) set -- "$BUILD/ctxshim" run -- "$@" ;;
     batch | exact) set -- "$BUILD/ctxshim" run --dispatch="$way" -- "$@" ;;
+    leaks) set -- "$BUILD/ctxshim" run --option=leaks=1 --stacks="$STACKS" -- "$@" ;;
     strace) set -- strace -f -c -o "$work/trace" "$@" ;;
     ltrace) set -- ltrace -f -c -o "$work/trace" "$@" ;;
     uftrace) set -- uftrace record --force --no-event -d "$work/uftrace" "$@" ;;
@@ -339,12 +344,12 @@ measure() {
 # compare ROW: PAIRS rounds after a warm-up; a line "WAY ROUND RATE COST P50 P99 KIB" for each in $work/ROW.runs.
 compare() {
     redis_count=20000
-    measure "$1" plain
+    measure "$1" "$base"
     round=0
     while [ "$round" -lt "$PAIRS" ]; do
         round=$((round + 1))
         ways=
-        for way in plain $WAYS; do
+        for way in $base $WAYS; do
             if [ $((round % 2)) -eq 1 ]; then ways="$ways $way"; else ways="$way $ways"; fi
         done
         [ "$round" -gt 1 ] || ways="$ways $tools"
@@ -361,12 +366,12 @@ compare() {
 # The table's lines of one row: medians of the pairs' ratios.
 summarise() {
     for way in $WAYS $tools; do
-        awk -v name="$1" -v way="$way" '
+        awk -v name="$1" -v way="$way" -v base="$base" '
             function ratio(column,    list, n, round, i, value) {
                 for (round = 1; round <= rounds; round++) {
-                    if (!((way, round, column) in run) || run["plain", round, column] + 0 == 0)
+                    if (!((way, round, column) in run) || run[base, round, column] + 0 == 0)
                         continue
-                    value = run[way, round, column] / run["plain", round, column]
+                    value = run[way, round, column] / run[base, round, column]
                     for (i = ++n; i > 1 && list[i - 1] > value; i--)
                         list[i] = list[i - 1]
                     list[i] = value
@@ -421,7 +426,7 @@ row() {
 count_waits() {
     under="strace -f --seccomp-bpf -c -e trace=epoll_wait,epoll_pwait,epoll_pwait2 -o $work/waits"
     counts="| $1 |"
-    for way in plain $WAYS; do
+    for way in $base $WAYS; do
         measure "$1" "$way"
         counts="$counts $(awk -v count="$count" '$NF ~ /^epoll_p?wait2?$/ { calls += $4 }
             END { printf "%.0f", calls * 1000 / count }' "$work/waits") |"
@@ -444,7 +449,7 @@ if [ "$QUICK" != 1 ]; then
 fi
 
 echo
-echo "Ratios to the plain program: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each."
+echo "Ratios to the program $base: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each."
 echo
 echo "| program | way | throughput | processor time a request | half of the answers within | 99 of 100 within | memory |"
 echo "|---|---|---|---|---|---|---|"
@@ -453,6 +458,6 @@ for one in $done_rows; do
 done
 if [ -n "$waits" ]; then
     echo
-    echo "| waits for 1000 requests | plain |$(for way in $WAYS; do printf ' %s |' "$way"; done)"
+    echo "| waits for 1000 requests | $base |$(for way in $WAYS; do printf ' %s |' "$way"; done)"
     echo "|---|---|$(for way in $WAYS; do printf -- '---|'; done)$waits" | tr _ ' '
 fi

@@ -89,6 +89,8 @@ bool annotate_wants_stream(FILE *stream, struct here here) {
     errno = error;
     if (!annotate_is_log(fd))
         return false;
+    if (__builtin_expect(frame_limit == 0, 0))
+        frame_logs();
     frame_settle(here);
     return true;
 }
@@ -283,7 +285,7 @@ void annotate_counted(struct log_call *log, size_t lines) {
     if (log->prefix.size == 0 || lines == 0 || log->alone)
         return;
     unsigned gathered = atomic_load_explicit(&log->file->gathered, memory_order_relaxed);
-    bool others = lines > 1 && (log->changes > 1 || !activity_alone(thread_self));
+    bool others = lines > 1 && (log->changes > 1 || !activity_alone(local.thread));
     if (lines > 1 && log->changes > 1)
         gathered = GATHERED + 1;
     if (others || gathered > 0)

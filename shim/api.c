@@ -50,11 +50,6 @@ static ctxshim_scope opened(struct scope scope, const int *error) {
     return public_scope(scope);
 }
 
-/* A thread with nothing to bury and nobody inside the guard, which it takes; else NULL. */
-static inline struct thread *enter_quick(void) {
-    return graveyard_empty() ? thread_enter_known() : NULL;
-}
-
 /* Whatever is not the usual push. The node's block bit is set when it is whole: a handler that comes in
  * between takes it for one of push. */
 static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, struct here here,
@@ -73,26 +68,46 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
     return opened(scope, &error);
 }
 
-static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, struct here here,
-                                                                bool block) {
-    struct thread *thread = operation != NULL && unwind_one_in == 0 ? enter_quick() : NULL;
-    if (thread == NULL)
+/* The guard is taken, and it is not the usual push: mostly the name is long. */
+static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread, const char *operation,
+                                                           struct here here, bool block) {
+    int error = 0;
+    struct scope scope = {0};
+    if (process_is_right())
+        scope = flow_push(&thread->flow, operation, here, &error);
+    if (scope.node == NULL) {
+        thread_leave();
         return push_slow(operation, here, block);
-    struct scope scope = flow_push_quick(&thread->flow, operation, here);
-    if (block && scope.node != NULL)
+    }
+    if (block)
         flow_block(&scope);
-    if (scope.node != NULL)
-        trace_push(thread, scope.node, operation);
-    thread_leave();
-    return scope.node != NULL ? public_scope(scope) : push_slow(operation, here, block);
+    trace_push_probe(scope.node, operation);
+    leave();
+    return public_scope(scope);
+}
+
+/* Part of a public function: HERE is that one's. */
+static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
+    bool plain = __builtin_expect(operation != NULL && !trace_scopes, 1);
+    struct thread *thread = plain ? thread_enter_known() : NULL;
+    if (__builtin_expect(thread == NULL, 0))
+        return push_slow(operation, HERE, block);
+    struct scope scope = flow_push_quick(&thread->flow, operation, __builtin_return_address(0));
+    if (__builtin_expect(scope.node == NULL, 0))
+        return push_inside(thread, operation, HERE, block);
+    if (block)
+        flow_block(&scope);
+    trace_push_probe(scope.node, operation);
+    thread_leave_known();
+    return public_scope(scope);
 }
 
 ctxshim_scope ctxshim_push(const char *operation) {
-    return push(operation, HERE, false);
+    return push(operation, false);
 }
 
 ctxshim_scope ctxshim_push_block(const char *operation) {
-    return push(operation, HERE, true);
+    return push(operation, true);
 }
 
 static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
@@ -107,7 +122,7 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
 }
 
 static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
-    struct thread *thread = enter_quick();
+    struct thread *thread = thread_enter_known();
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
@@ -120,10 +135,9 @@ static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
     return 0;
 }
 
-static inline int pop(const ctxshim_scope *scope) {
-    if (scope->serial & DETOUR_SERIAL)
-        return pop_detour(scope);
-    struct thread *thread = enter_quick();
+/* The usual close, and the timeline is told. */
+static __attribute__((noinline)) int pop_traced(const ctxshim_scope *scope) {
+    struct thread *thread = thread_enter_known();
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
@@ -133,8 +147,36 @@ static inline int pop(const ctxshim_scope *scope) {
     return closed ? 0 : pop_slow(scope);
 }
 
+/* The guard is taken, and it is not the usual close. */
+static __attribute__((noinline)) int pop_inside(struct thread *thread, const ctxshim_scope *scope) {
+    bool closed = process_is_right() && flow_close_innermost(&thread->flow, scope->node, scope->serial);
+    if (closed)
+        trace_pop_probe(scope->serial);
+    thread_leave();
+    if (!closed)
+        return pop_slow(scope);
+    thread_bury();
+    return 0;
+}
+
+static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope) {
+    uint64_t serial = scope->serial;
+    if (__builtin_expect((serial & DETOUR_SERIAL) != 0, 0))
+        return pop_detour(scope);
+    if (__builtin_expect(trace_scopes, 0))
+        return pop_traced(scope);
+    struct thread *thread = thread_enter_known();
+    if (__builtin_expect(thread == NULL, 0))
+        return pop_slow(scope);
+    if (__builtin_expect(!flow_close_quick(&thread->flow, scope->node, serial), 0))
+        return pop_inside(thread, scope);
+    trace_pop_probe(serial);
+    thread_leave_known();
+    return 0;
+}
+
 int ctxshim_pop(ctxshim_scope *scope) {
-    return scope != NULL ? pop(scope) : failed(EINVAL);
+    return __builtin_expect(scope != NULL, 1) ? pop(scope) : failed(EINVAL);
 }
 
 ctxshim_scope ctxshim_root(const char *name) {
@@ -211,7 +253,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
 }
 
 void *ctxshim_get(ctxshim_key *key) {
-    struct context *current = thread_self != NULL ? thread_self->flow.current : NULL;
+    struct context *current = local.thread != NULL ? local.thread->flow.current : NULL;
     return key == NULL || current == NULL ? NULL : values_get(current->values, (struct key *)key);
 }
 
@@ -239,7 +281,7 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
 static __attribute__((noinline)) ctxshim_context *capture_slow(const void *site) {
     struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
-        return thread_self != NULL ? (ctxshim_context *)flow_capture_inside(&thread_self->flow) : NULL;
+        return local.thread != NULL ? (ctxshim_context *)flow_capture_inside(&local.thread->flow) : NULL;
     struct context *context = flow_capture(&thread->flow);
     capture_add(context, site);
     thread_leave();
@@ -253,7 +295,7 @@ ctxshim_context *ctxshim_capture(void) {
         return capture_slow(site);
     struct context *context = flow_capture_quick(&thread->flow);
     capture_add(context, site);
-    thread_leave();
+    thread_leave_known();
     return context != NULL ? (ctxshim_context *)context : capture_slow(site);
 }
 
@@ -276,13 +318,13 @@ static __attribute__((noinline)) void release_slow(ctxshim_context *context) {
 
 void ctxshim_release(ctxshim_context *context) {
     capture_remove(inner(context));
-    struct thread *thread = enter_quick();
+    struct thread *thread = thread_enter_known();
     if (thread == NULL) {
         release_slow(context);
         return;
     }
     bool released = flow_release_quick(&thread->flow, inner(context));
-    thread_leave();
+    thread_leave_known();
     if (!released)
         release_slow(context);
 }
@@ -300,14 +342,12 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
 
 static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
                                                                   int *error) {
-    struct thread *thread = unwind_one_in == 0 ? enter_quick() : NULL;
+    struct thread *thread = trace_scopes ? NULL : thread_enter_known();
     activity_note(inner(context));
     if (thread == NULL)
         return attach_slow(context, here, error);
     struct scope scope = flow_attach_quick(&thread->flow, inner(context), here);
-    if (scope.node != NULL)
-        trace_attach(thread);
-    thread_leave();
+    thread_leave_known();
     return scope.node != NULL ? public_scope(scope) : attach_slow(context, here, error);
 }
 
@@ -339,7 +379,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
 
 size_t ctxshim_stack(char *buffer, size_t size) {
     frame_asked(HERE);
-    return context_format(thread_self != NULL ? thread_self->flow.current : NULL, buffer, size);
+    return context_format(local.thread != NULL ? local.thread->flow.current : NULL, buffer, size);
 }
 
 int ctxshim_active(void) {

@@ -1,28 +1,9 @@
 /* Conditions of one worker each: see bell.h. */
-#include "bell.h"
+#include "bell_inside.h"
 
 #include <string.h>
 
-enum { BELLS = 1024, WINDOW = 8, KINDS = 32, ASKED = 256, AGREED = 16, STRIKES = 4 };
-
-struct bell {
-    _Atomic(const void *) condition; /* NULL: free */
-    struct lock lock;
-    uint64_t waiter; /* the serial of its flow */
-    struct here here;
-    uint8_t kind; /* from 1 */
-    bool asleep, none, twice;
-    struct context *given; /* a reference */
-};
-
-struct kind {
-    _Atomic(const void *) mutex; /* NULL: free */
-    struct queue_place wait;     /* constant */
-    _Atomic unsigned bells, agreed, strikes;
-    _Atomic bool dropped;
-    _Atomic(const void *) exit;   /* where sections end in which work is taken, asleep before or not, */
-    _Atomic uintptr_t exit_depth; /* and how deep on the stack */
-};
+enum { WINDOW = 8, ASKED = 256, STRIKES = 4 };
 
 /* Written with its lock, the condition taken away meanwhile; a reader looks at that before and after. Of
  * several requests that wait for one condition, none is known. */
@@ -32,8 +13,8 @@ struct asked {
 };
 
 _Atomic bool bells_any;
-static struct bell bells[BELLS];
-static struct kind kinds[KINDS];
+struct bell bells[BELLS];
+struct bell_kind bell_kinds[BELL_KINDS];
 static struct asked asked[ASKED];
 static struct lock table_lock, asked_lock;
 
@@ -55,23 +36,23 @@ struct bell *bell_of(const void *condition) {
 
 uint64_t bell_filter(void) {
     uint64_t filter = 0;
-    for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++)
+    for (const struct bell_kind *kind = bell_kinds; kind < bell_kinds + BELL_KINDS; kind++)
         if (atomic_load_explicit(&kind->bells, memory_order_relaxed) > 1)
             filter |= UINT64_C(1) << queue_hash(atomic_load_explicit(&kind->mutex, memory_order_relaxed));
     return filter;
 }
 
 bool bell_is_under(uint8_t kind, const void *mutex) {
-    return atomic_load_explicit(&kinds[kind - 1].mutex, memory_order_relaxed) == mutex;
+    return atomic_load_explicit(&bell_kinds[kind - 1].mutex, memory_order_relaxed) == mutex;
 }
 
 void bell_exit_learn(uint8_t kind, struct queue_place place) {
-    atomic_store_explicit(&kinds[kind - 1].exit_depth, place.depth, memory_order_relaxed);
-    atomic_store_explicit(&kinds[kind - 1].exit, place.site, memory_order_relaxed);
+    atomic_store_explicit(&bell_kinds[kind - 1].exit_depth, place.depth, memory_order_relaxed);
+    atomic_store_explicit(&bell_kinds[kind - 1].exit, place.site, memory_order_relaxed);
 }
 
 bool bell_is_exit(const void *mutex, struct queue_place place) {
-    for (const struct kind *kind = kinds; kind < kinds + KINDS; kind++) {
+    for (const struct bell_kind *kind = bell_kinds; kind < bell_kinds + BELL_KINDS; kind++) {
         const void *known = atomic_load_explicit(&kind->mutex, memory_order_relaxed);
         if (known == NULL)
             return false;
@@ -86,8 +67,8 @@ bool bell_is_exit(const void *mutex, struct queue_place place) {
 
 /* 0: no room. */
 static uint8_t kind_of(const void *mutex, struct queue_place wait) {
-    for (unsigned i = 0; i < KINDS; i++) {
-        struct kind *kind = &kinds[i];
+    for (unsigned i = 0; i < BELL_KINDS; i++) {
+        struct bell_kind *kind = &bell_kinds[i];
         const void *known = atomic_load_explicit(&kind->mutex, memory_order_relaxed);
         if (known == NULL) {
             kind->wait = wait;
@@ -122,7 +103,7 @@ static void bell_hang(const void *mutex, const void *condition, const struct bel
     bell->asleep = bell->none = bell->twice = false;
     bell->given = NULL;
     lock_give(&bell->lock);
-    unsigned before = atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
+    unsigned before = atomic_fetch_add_explicit(&bell_kinds[kind - 1].bells, 1, memory_order_relaxed);
     atomic_store_explicit(&bell->condition, condition, memory_order_release);
     if (before > 0)
         kind_begins();
@@ -137,7 +118,7 @@ void bell_forget(const void *condition) {
     struct context *given = bell->given;
     bell->given = NULL;
     bell->none = true;
-    atomic_fetch_sub_explicit(&kinds[bell->kind - 1].bells, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&bell_kinds[bell->kind - 1].bells, 1, memory_order_relaxed);
     atomic_store_explicit(&bell->condition, NULL, memory_order_release);
     lock_give(&bell->lock);
     lock_give(&table_lock);
@@ -147,7 +128,7 @@ void bell_forget(const void *condition) {
 /* What others' bells hold is the parent's. */
 void bell_forked(void) {
     memset(bells, 0, sizeof bells);
-    memset(kinds, 0, sizeof kinds);
+    memset(bell_kinds, 0, sizeof bell_kinds);
     memset(asked, 0, sizeof asked);
     atomic_store_explicit(&bells_any, false, memory_order_relaxed);
 }
@@ -155,7 +136,7 @@ void bell_forked(void) {
 /* --- sleeping and ringing ------------------------------------------------------------------------- */
 
 static bool is_place(const struct bell *bell, const void *mutex, struct here here) {
-    return atomic_load_explicit(&kinds[bell->kind - 1].mutex, memory_order_relaxed) == mutex &&
+    return atomic_load_explicit(&bell_kinds[bell->kind - 1].mutex, memory_order_relaxed) == mutex &&
            bell->here.address == here.address && bell->here.site == here.site;
 }
 
@@ -173,8 +154,8 @@ static void hang_anew(struct bell *bell, const void *mutex, const struct bell_pl
     uint8_t kind = kind_of(mutex, (struct queue_place){place->here.site, place->depth});
     if (kind == 0)
         return;
-    atomic_fetch_sub_explicit(&kinds[bell->kind - 1].bells, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&kinds[kind - 1].bells, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&bell_kinds[bell->kind - 1].bells, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&bell_kinds[kind - 1].bells, 1, memory_order_relaxed);
     bell->kind = kind;
     bell->here = place->here;
 }
@@ -222,11 +203,6 @@ static uint64_t work_of(const struct context *context) {
     return atomic_load_explicit(&root->serial, memory_order_relaxed);
 }
 
-static bool is_believed(const struct kind *kind) {
-    return !atomic_load_explicit(&kind->dropped, memory_order_relaxed) &&
-           atomic_load_explicit(&kind->agreed, memory_order_relaxed) >= AGREED;
-}
-
 struct bell_handoff bell_wakes(struct bell *bell, uint64_t flow) {
     lock_take(&bell->lock);
     struct bell_handoff handoff = {0};
@@ -238,7 +214,7 @@ struct bell_handoff bell_wakes(struct bell *bell, uint64_t flow) {
     }
     lock_give(&bell->lock);
     handoff.work = work_of(handoff.context);
-    if (handoff.context != NULL && !is_believed(&kinds[handoff.kind - 1])) {
+    if (handoff.context != NULL && !bell_is_believed(&bell_kinds[handoff.kind - 1])) {
         context_release(handoff.context);
         handoff.context = NULL;
     }
@@ -246,14 +222,16 @@ struct bell_handoff bell_wakes(struct bell *bell, uint64_t flow) {
 }
 
 void bell_rings(struct bell *bell, struct context *context, uint8_t own) {
+    struct origin origin = origin_here();
     lock_take(&bell->lock);
-    const struct kind *kind = &kinds[bell->kind - 1];
+    const struct bell_kind *kind = &bell_kinds[bell->kind - 1];
     bool counts = bell->asleep && !bell->none && bell->kind != own &&
                   !atomic_load_explicit(&kind->dropped, memory_order_relaxed) &&
                   atomic_load_explicit(&kind->bells, memory_order_relaxed) > 1;
     struct context *before = bell->given;
     bell->twice |= before != NULL;
     bell->given = counts && !bell->twice ? context_retain(context) : NULL;
+    bell->origin = origin;
     lock_give(&bell->lock);
     context_release(before);
 }
@@ -280,9 +258,9 @@ uint64_t bell_asked(const void *condition) {
 }
 
 void bell_judge(uint8_t number, bool agrees, bool touched) {
-    struct kind *kind = &kinds[number - 1];
+    struct bell_kind *kind = &bell_kinds[number - 1];
     if (agrees) {
-        if (!is_believed(kind))
+        if (!bell_is_believed(kind))
             atomic_fetch_add_explicit(&kind->agreed, 1, memory_order_relaxed);
         return;
     }

@@ -30,15 +30,20 @@ static struct context *node_again(struct context *parent, const char *word, uint
     return node;
 }
 
-/* Borrowed; NULL: there is none, or no memory. */
-static struct context *root_wake(struct open_file *file, uint64_t flow) {
-    uintptr_t root = root_load(file);
-    if ((root & 1) == 0)
-        return (struct context *)root;
+static __attribute__((noinline)) struct context *root_again(struct open_file *file, uintptr_t root,
+                                                            uint64_t flow) {
     struct context *node = node_again(NULL, "conn#", root >> 1, file->root_serial, flow);
     if (node != NULL)
         root_store(file, (uintptr_t)node);
     return node;
+}
+
+/* Borrowed; NULL: there is none, or no memory. */
+static inline struct context *root_wake(struct open_file *file, uint64_t flow) {
+    uintptr_t root = root_load(file);
+    if (__builtin_expect(root & 1, 0))
+        return root_again(file, root, flow);
+    return (struct context *)root;
 }
 
 static void request_wake(struct open_file *file, uint64_t flow) {

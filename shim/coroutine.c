@@ -6,24 +6,10 @@
 #include "../ctxstore/watch.h"
 #include "frame.h"
 #include "parked.h"
-#include "stacks.h"
 #include "trace.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-
-enum state { GONE, OFF, ON, REMOVED };
-enum { STATE_BITS = 2 };
-
-struct coroutine {
-    struct stack stack; /* first: the tree's */
-    struct parked parked;
-    _Atomic uint64_t turn;       /* how often it has changed << STATE_BITS | enum state */
-    _Atomic uintptr_t low, high; /* the stack's, for who comes by a hint */
-    _Atomic uintptr_t left_at;   /* OFF: the word here, in its stack, stays what it is; */
-    _Atomic uint32_t left_word;
-    _Atomic bool left_unseen; /* no: it left by a jump, and only the page can be asked for */
-};
 
 enum { SWEEP_AT_LEAST = 64 };
 
@@ -31,7 +17,7 @@ static struct slab coroutines = SLAB(sizeof(struct coroutine));
 
 /* Guards the tree. */
 static struct lock stacks_lock;
-static struct stack *stacks;
+struct stack_range *coroutine_stacks;
 static size_t stacks_known, sweep_at = SWEEP_AT_LEAST;
 static _Atomic uint64_t stacks_added; /* ever */
 
@@ -46,7 +32,7 @@ static _Atomic(struct coroutine *) *hint_of(uintptr_t address) {
 static void stacks_take(void) {
     if (lock_take(&stacks_lock)) /* else fork left it half changed: coroutines start anew */
         return;
-    stacks = NULL;
+    coroutine_stacks = NULL;
     stacks_known = 0;
     for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
         atomic_store_explicit(&hints[i], NULL, memory_order_relaxed);
@@ -58,32 +44,28 @@ static uint64_t turn_of(const struct coroutine *coroutine) {
     return atomic_load_explicit(&coroutine->turn, memory_order_acquire);
 }
 
-static enum state state_in(uint64_t turn) {
-    return (enum state)(turn & ((1 << STATE_BITS) - 1));
-}
-
 /* False: it has changed since `turn` was read. */
-static bool change_state(struct coroutine *coroutine, uint64_t turn, enum state to) {
-    uint64_t next = ((turn >> STATE_BITS) + 1) << STATE_BITS | to;
+static bool change_state(struct coroutine *coroutine, uint64_t turn, enum coroutine_state to) {
+    uint64_t next = ((turn >> COROUTINE_STATE_BITS) + 1) << COROUTINE_STATE_BITS | to;
     return atomic_compare_exchange_strong_explicit(&coroutine->turn, &turn, next, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }
 
 /* --- the tree ------------------------------------------------------------------------------------ */
 
-static bool covers(const struct stack *stack, uintptr_t address) {
+static bool covers(const struct stack_range *stack, uintptr_t address) {
     return stack != NULL && stack->low <= address && address < stack->high;
 }
 
 /* With the lock held. */
 static struct coroutine *coroutine_at(uintptr_t address) {
-    struct stack *stack = stacks_below(stacks, address + 1);
+    struct stack_range *stack = stacks_below(coroutine_stacks, address + 1);
     return covers(stack, address) ? (struct coroutine *)stack : NULL;
 }
 
 /* With the lock held. */
 static void tree_remove(struct coroutine *coroutine) {
-    stacks_remove(&stacks, &coroutine->stack);
+    stacks_remove(&coroutine_stacks, &coroutine->stack);
     stacks_known -= stacks_known > 0;
 }
 
@@ -91,9 +73,9 @@ static void tree_remove(struct coroutine *coroutine) {
 static void coroutine_free(struct coroutine *coroutine) {
     stacks_take();
     uint64_t turn = turn_of(coroutine);
-    if (state_in(turn) == ON)
+    if (coroutine_state_in(turn) == COROUTINE_ON)
         tree_remove(coroutine);
-    (void)change_state(coroutine, turn, GONE); /* nobody else changes it while we have the lock */
+    (void)change_state(coroutine, turn, COROUTINE_GONE); /* nobody else changes it while we have the lock */
     lock_give(&stacks_lock);
     slab_give(&coroutines, coroutine);
 }
@@ -112,7 +94,8 @@ static bool can_come_back(const struct coroutine *coroutine) {
  */
 static struct coroutine *take_if_gone(struct coroutine *coroutine) {
     uint64_t turn = turn_of(coroutine);
-    if (state_in(turn) != OFF || can_come_back(coroutine) || !change_state(coroutine, turn, GONE))
+    if (coroutine_state_in(turn) != COROUTINE_OFF || can_come_back(coroutine) ||
+        !change_state(coroutine, turn, COROUTINE_GONE))
         return NULL;
     tree_remove(coroutine);
     return coroutine;
@@ -123,7 +106,7 @@ static void sweep(void) {
     while (true) {
         struct coroutine *gone = NULL;
         stacks_take();
-        struct stack *next = stacks_from(stacks, from);
+        struct stack_range *next = stacks_from(coroutine_stacks, from);
         if (next != NULL) {
             from = next->high;
             gone = take_if_gone((struct coroutine *)next);
@@ -147,8 +130,8 @@ static bool take_out(struct coroutine *coroutine) {
     bool off;
     do {
         turn = turn_of(coroutine);
-        off = state_in(turn) == OFF;
-    } while (!change_state(coroutine, turn, off ? GONE : REMOVED));
+        off = coroutine_state_in(turn) == COROUTINE_OFF;
+    } while (!change_state(coroutine, turn, off ? COROUTINE_GONE : COROUTINE_REMOVED));
     tree_remove(coroutine);
     return off;
 }
@@ -157,7 +140,7 @@ static bool take_out(struct coroutine *coroutine) {
 static void clear_range(uintptr_t low, uintptr_t high) {
     while (true) {
         stacks_take();
-        struct stack *last = stacks_below(stacks, high);
+        struct stack_range *last = stacks_below(coroutine_stacks, high);
         struct coroutine *over = last != NULL && last->high > low ? (struct coroutine *)last : NULL;
         bool off = over != NULL && take_out(over);
         lock_give(&stacks_lock);
@@ -183,6 +166,7 @@ static void note_left(struct coroutine *coroutine, uintptr_t at) {
 
 void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, size_t size,
                    uintptr_t left_at) {
+    struct origin origin = origin_here();
     clear_range(low, low + size);
     struct coroutine *coroutine = slab_take(&coroutines);
     if (coroutine == NULL) {
@@ -190,7 +174,7 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
         return;
     }
     uint64_t serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
-    coroutine->stack = (struct stack){.low = low, .high = low + size};
+    coroutine->stack = (struct stack_range){.low = low, .high = low + size};
     coroutine->parked = (struct parked){.stack_low = low,
                                         .stack_high = low + size,
                                         .inherited = start != NULL,
@@ -198,13 +182,14 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
                                         .start_serial = serial,
                                         .serial = context_next_serial(),
                                         .thread = thread};
+    coroutine->origin = origin;
     atomic_store_explicit(&coroutine->low, low, memory_order_relaxed);
     atomic_store_explicit(&coroutine->high, low + size, memory_order_relaxed);
     note_left(coroutine, left_at);
     flow_begin(&coroutine->parked.flow, start);
     stacks_take();
-    stacks_add(&stacks, &coroutine->stack);
-    (void)change_state(coroutine, turn_of(coroutine), OFF);
+    stacks_add(&coroutine_stacks, &coroutine->stack);
+    (void)change_state(coroutine, turn_of(coroutine), COROUTINE_OFF);
     atomic_fetch_add_explicit(&stacks_added, 1, memory_order_release);
     bool many = ++stacks_known >= sweep_at;
     lock_give(&stacks_lock);
@@ -217,9 +202,10 @@ enum destination { SAME, OWN, COROUTINE, UNKNOWN };
 /* It goes from OFF to ON, if it is this address's. */
 static bool take_turn(struct coroutine *coroutine, uintptr_t address) {
     uint64_t turn = turn_of(coroutine);
-    return state_in(turn) == OFF && address >= atomic_load_explicit(&coroutine->low, memory_order_relaxed) &&
+    return coroutine_state_in(turn) == COROUTINE_OFF &&
+           address >= atomic_load_explicit(&coroutine->low, memory_order_relaxed) &&
            address < atomic_load_explicit(&coroutine->high, memory_order_relaxed) &&
-           change_state(coroutine, turn, ON);
+           change_state(coroutine, turn, COROUTINE_ON);
 }
 
 static bool is_own(const struct thread *thread, uintptr_t address) {
@@ -245,7 +231,7 @@ static enum destination destination_in_tree(struct thread *thread, uintptr_t add
     }
     if (thread->own_high != 0 && !is_own(thread, address))
         return UNKNOWN;
-    const struct stack *last = stacks_below(stacks, thread->own_high);
+    const struct stack_range *last = stacks_below(coroutine_stacks, thread->own_high);
     if (last == NULL || last->high <= thread->own_low)
         thread->own_clear = atomic_load_explicit(&stacks_added, memory_order_relaxed);
     return own(thread);
@@ -254,7 +240,7 @@ static enum destination destination_in_tree(struct thread *thread, uintptr_t add
 /* Whose stack is this? A coroutine that is found is the caller's from here on. */
 static enum destination destination_of(struct thread *thread, uintptr_t address, struct coroutine **found) {
     const struct coroutine *on = thread->turn == TURN_COROUTINE ? thread->coroutine : NULL;
-    if (on != NULL && covers(&on->stack, address) && state_in(turn_of(on)) == ON)
+    if (on != NULL && covers(&on->stack, address) && coroutine_state_in(turn_of(on)) == COROUTINE_ON)
         return SAME;
     if (is_own(thread, address) &&
         thread->own_clear == atomic_load_explicit(&stacks_added, memory_order_acquire))
@@ -275,8 +261,8 @@ static bool set_off(struct coroutine *coroutine, uintptr_t left_at) {
     note_left(coroutine, left_at);
     while (true) {
         uint64_t turn = turn_of(coroutine);
-        bool known = state_in(turn) == ON;
-        if (change_state(coroutine, turn, known ? OFF : GONE))
+        bool known = coroutine_state_in(turn) == COROUTINE_ON;
+        if (change_state(coroutine, turn, known ? COROUTINE_OFF : COROUTINE_GONE))
             return known;
     }
 }

@@ -33,9 +33,29 @@
 #ifndef SHIM_COROUTINE_H
 #define SHIM_COROUTINE_H
 
+#include "stacks.h"
 #include "thread.h"
 
 #include <stddef.h>
+
+enum coroutine_state { COROUTINE_GONE, COROUTINE_OFF, COROUTINE_ON, COROUTINE_REMOVED };
+enum { COROUTINE_STATE_BITS = 2 };
+
+struct coroutine {
+    struct stack_range stack; /* first: the tree's */
+    struct parked parked;
+    struct origin origin;        /* of whoever made it */
+    _Atomic uint64_t turn;       /* how often it has changed << COROUTINE_STATE_BITS | enum coroutine_state */
+    _Atomic uintptr_t low, high; /* the stack's, for who comes by a hint */
+    _Atomic uintptr_t left_at;   /* OFF: the word here, in its stack, stays what it is; */
+    _Atomic uint32_t left_word;
+    _Atomic bool left_unseen; /* no: it left by a jump, and only the page can be asked for */
+};
+static inline enum coroutine_state coroutine_state_in(uint64_t turn) {
+    return (enum coroutine_state)(turn & ((1 << COROUTINE_STATE_BITS) - 1));
+}
+/* Those whose stack is not another's by now. Under the lock, but for looking at it as holders.h says. */
+extern struct stack_range *coroutine_stacks;
 
 /* A new one starts in `start` (a reference) on the stack [low, low + size). `left_at` is where its stack
  * pointer is. */

@@ -2,8 +2,10 @@
  *
  * The notes are in buckets, by the page where their bytes begin. A note guards at most a page, so those that
  * a read may overwrite are in the buckets of the pages it touches and of the one before. Each bucket has a
- * lock; a full one forgets its oldest note. `used` may be read without the lock: who sees none used has
- * nothing to find there, and a note that is just being made by another thread is no earlier than this. */
+ * lock; a full one forgets its oldest note. How many of a bucket are used may be read without the lock: who
+ * sees none has nothing to find there, and a note that is just being made by another thread is no earlier
+ * than this. These numbers lie side by side, and so do the places of a bucket's notes, since most looks find
+ * nothing. */
 #include "forward.h"
 
 #include "../ctxstore/kernel.h"
@@ -19,7 +21,6 @@ struct sample {
 };
 
 struct note {
-    uintptr_t address; /* 0: free */
     struct open_file *file;
     uint64_t serial; /* of the request's context */
     uint32_t generation;
@@ -28,41 +29,63 @@ struct note {
 
 struct bucket {
     struct lock lock;
-    _Atomic uint32_t used;
-    uint32_t next; /* to be overwritten when it is full */
+    uint32_t next;                    /* to be overwritten when it is full */
+    _Atomic uintptr_t address[NOTES]; /* 0: free; changed with the lock */
     struct note note[NOTES];
 };
 
+struct table {
+    _Atomic uint8_t used[BUCKETS]; /* changed with the bucket's lock */
+    struct bucket bucket[BUCKETS];
+};
+
 _Atomic bool forward_on;
-static _Atomic(struct bucket *) buckets; /* BUCKETS of them, mapped once */
+static _Atomic(struct table *) table; /* mapped once */
 
 void forward_begin(void) {
     if (atomic_load_explicit(&forward_on, memory_order_relaxed))
         return;
-    size_t size = (BUCKETS * sizeof(struct bucket) + PAGE - 1) / PAGE * PAGE;
-    struct bucket *none = NULL, *fresh = kernel_map(size);
-    if (fresh != NULL && !atomic_compare_exchange_strong(&buckets, &none, fresh))
+    size_t size = (sizeof(struct table) + PAGE - 1) / PAGE * PAGE;
+    struct table *none = NULL, *fresh = kernel_map(size);
+    if (fresh != NULL && !atomic_compare_exchange_strong(&table, &none, fresh))
         kernel_unmap(fresh, size);
     if (fresh != NULL)
         atomic_store_explicit(&forward_on, true, memory_order_release);
 }
 
-static struct bucket *bucket_of(uintptr_t page) {
-    struct bucket *all = atomic_load_explicit(&buckets, memory_order_acquire);
-    return &all[(page * UINT64_C(0x9E3779B97F4A7C15)) >> 56];
+static unsigned bucket_of(uintptr_t page) {
+    return (unsigned)((page * UINT64_C(0x9E3779B97F4A7C15)) >> 56);
+}
+
+static struct table *table_now(void) {
+    return atomic_load_explicit(&table, memory_order_acquire);
+}
+
+static unsigned used(const struct table *all, unsigned which) {
+    return atomic_load_explicit(&all->used[which], memory_order_relaxed);
+}
+
+static void use(struct table *all, unsigned which, int more) {
+    atomic_store_explicit(&all->used[which], (uint8_t)((int)used(all, which) + more), memory_order_relaxed);
+}
+
+static uintptr_t place(const struct bucket *bucket, unsigned i) {
+    return atomic_load_explicit(&bucket->address[i], memory_order_relaxed);
+}
+
+static void place_set(struct bucket *bucket, unsigned i, uintptr_t address) {
+    atomic_store_explicit(&bucket->address[i], address, memory_order_relaxed);
 }
 
 /* In a fork child, what another thread was changing is forgotten. */
-static void bucket_lock(struct bucket *bucket) {
-    if (lock_take(&bucket->lock))
-        return;
-    memset(bucket->note, 0, sizeof bucket->note);
-    atomic_store_explicit(&bucket->used, 0, memory_order_relaxed);
-}
-
-static void note_drop(struct bucket *bucket, struct note *note) {
-    note->address = 0;
-    atomic_fetch_sub_explicit(&bucket->used, 1, memory_order_relaxed);
+static struct bucket *bucket_lock(struct table *all, unsigned which) {
+    struct bucket *bucket = &all->bucket[which];
+    if (!lock_take(&bucket->lock)) {
+        for (unsigned i = 0; i < NOTES; i++)
+            place_set(bucket, i, 0);
+        atomic_store_explicit(&all->used[which], 0, memory_order_relaxed);
+    }
+    return bucket;
 }
 
 /* With the bytes readable. */
@@ -79,14 +102,30 @@ static bool sample_same(const struct sample *a, const struct sample *b) {
            memcmp(a->tail, b->tail, length) == 0;
 }
 
+/* Without the lock: is there a note that may guard bytes in [first, end)? */
+static bool may_guard(const struct table *all, unsigned which, uintptr_t first, uintptr_t end) {
+    if (used(all, which) == 0)
+        return false;
+    for (unsigned i = 0; i < NOTES; i++) {
+        uintptr_t address = place(&all->bucket[which], i);
+        if (address != 0 && address < end && first < address + PAGE)
+            return true;
+    }
+    return false;
+}
+
 /* Drops the notes of one bucket whose bytes lie in [first, end). */
-static void bucket_clear(struct bucket *bucket, uintptr_t first, uintptr_t end) {
-    if (atomic_load_explicit(&bucket->used, memory_order_relaxed) == 0)
+static void bucket_clear(struct table *all, unsigned which, uintptr_t first, uintptr_t end) {
+    if (!may_guard(all, which, first, end))
         return;
-    bucket_lock(bucket);
-    for (struct note *note = bucket->note; note < bucket->note + NOTES; note++)
-        if (note->address != 0 && note->address < end && first < note->address + note->sample.size)
-            note_drop(bucket, note);
+    struct bucket *bucket = bucket_lock(all, which);
+    for (unsigned i = 0; i < NOTES; i++) {
+        uintptr_t address = place(bucket, i);
+        if (address == 0 || address >= end || first >= address + bucket->note[i].sample.size)
+            continue;
+        place_set(bucket, i, 0);
+        use(all, which, -1);
+    }
     lock_give(&bucket->lock);
 }
 
@@ -98,23 +137,24 @@ void forward_overwritten(const void *bytes, size_t size) {
     if (pages - page >= BUCKETS) /* it touches them all */
         pages = page + BUCKETS;
     for (page = page > 0 ? page - 1 : 0; page <= pages; page++)
-        bucket_clear(bucket_of(page), first, end);
+        bucket_clear(table_now(), bucket_of(page), first, end);
 }
 
 void forward_note(const void *bytes, size_t size, struct open_file *file, uint32_t generation,
                   const struct context *request) {
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || size == 0 || request == NULL)
         return;
-    struct bucket *bucket = bucket_of((uintptr_t)bytes >> PAGE_SHIFT);
-    bucket_lock(bucket);
-    struct note *note = bucket->note;
-    while (note < bucket->note + NOTES && note->address != 0)
-        note++;
-    if (note == bucket->note + NOTES)
-        note = &bucket->note[bucket->next++ % NOTES];
+    struct table *all = table_now();
+    unsigned which = bucket_of((uintptr_t)bytes >> PAGE_SHIFT), free = 0;
+    struct bucket *bucket = bucket_lock(all, which);
+    while (free < NOTES && place(bucket, free) != 0)
+        free++;
+    if (free == NOTES)
+        free = bucket->next++ % NOTES;
     else
-        atomic_fetch_add_explicit(&bucket->used, 1, memory_order_relaxed);
-    note->address = (uintptr_t)bytes;
+        use(all, which, 1);
+    struct note *note = &bucket->note[free];
+    place_set(bucket, free, (uintptr_t)bytes);
     note->file = file;
     note->generation = generation;
     note->serial = atomic_load_explicit(&request->serial, memory_order_relaxed);
@@ -134,33 +174,41 @@ static struct context *note_request(const struct note *note) {
 }
 
 static bool note_at(uintptr_t address, struct note *copy) {
-    struct bucket *bucket = bucket_of(address >> PAGE_SHIFT);
+    struct table *all = table_now();
+    unsigned which = bucket_of(address >> PAGE_SHIFT);
     bool found = false;
-    if (atomic_load_explicit(&bucket->used, memory_order_relaxed) == 0)
+    if (used(all, which) == 0)
         return false;
-    bucket_lock(bucket);
-    for (const struct note *note = bucket->note; !found && note < bucket->note + NOTES; note++)
-        if (note->address == address) {
-            *copy = *note;
+    struct bucket *bucket = bucket_lock(all, which);
+    for (unsigned i = 0; !found && i < NOTES; i++)
+        if (place(bucket, i) == address) {
+            *copy = bucket->note[i];
             found = true;
         }
     lock_give(&bucket->lock);
     return found;
 }
 
+/* Copies the notes of one bucket, and returns how many there are. */
+static unsigned notes_of(struct table *all, unsigned which, struct note copies[NOTES]) {
+    unsigned count = 0;
+    if (used(all, which) == 0)
+        return 0;
+    struct bucket *bucket = bucket_lock(all, which);
+    for (unsigned i = 0; i < NOTES; i++)
+        if (place(bucket, i) != 0)
+            copies[count++] = bucket->note[i];
+    lock_give(&bucket->lock);
+    return count;
+}
+
 /* Has another outstanding request the same bytes, wherever they lie? */
 static bool another_has(const struct note *mine) {
-    struct bucket *all = atomic_load_explicit(&buckets, memory_order_acquire);
     struct note others[NOTES];
-    for (struct bucket *bucket = all; bucket < all + BUCKETS; bucket++) {
-        if (atomic_load_explicit(&bucket->used, memory_order_relaxed) == 0)
-            continue;
-        bucket_lock(bucket);
-        memcpy(others, bucket->note, sizeof others);
-        lock_give(&bucket->lock);
-        for (const struct note *other = others; other < others + NOTES; other++) {
-            if (other->address == 0 || other->serial == mine->serial ||
-                !sample_same(&other->sample, &mine->sample))
+    for (unsigned which = 0; which < BUCKETS; which++) {
+        unsigned count = notes_of(table_now(), which, others);
+        for (const struct note *other = others; other < others + count; other++) {
+            if (other->serial == mine->serial || !sample_same(&other->sample, &mine->sample))
                 continue;
             struct context *request = note_request(other);
             context_release(request);

@@ -20,7 +20,7 @@ static uintptr_t edge_of(const struct frame *frame) {
 void frame_limit_renew(struct thread *thread) {
     const struct frame *top = frame_top(thread);
     uintptr_t outside = thread->turn == TURN_COROUTINE ? thread->stack_high : FRAME_OPEN_ENDED;
-    if (thread != thread_self)
+    if (thread != local.thread)
         return;
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
@@ -76,7 +76,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .edge = wait.address,
                             .limit = wait.address,
                             .comparable = thread_on_own_stack(thread, wait.address)};
-    frame_limit_renew(thread);
+    thread->woke.file = NULL;
     return frame;
 }
 
@@ -119,7 +119,8 @@ static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
-    if (frame->watched && !frame->touched && frame->followed < AT_MOST)
+    frame->noted = true;
+    if (frame->watched && frame->followed < AT_MOST)
         frame->followed++;
     bool lost = frame->passing != 0 || in_doubt(thread);
     if (lost && frame->unread)
@@ -153,14 +154,18 @@ static bool logs_seldom(const struct loop *loop) {
     return loop->lines * SELDOM < loop->answers;
 }
 
+/* Of a loop that gets one event a wait now; a batch that came before that is one still. */
+static bool is_exact(const struct frame *frame) {
+    return frame->loop->exact && !frame->mixed;
+}
+
 static bool is_silent(const struct frame *frame) {
-    return frame->loop == NULL || frame->loop->exact ||
+    return frame->loop == NULL || is_exact(frame) ||
            (frame->loop->answers >= PROVEN && logs_seldom(frame->loop));
 }
 
 bool frame_owes_logs(const struct frame *frame) {
-    return frame->unlogged > 0 && frame->loop != NULL && frame->loop->lines + frame->followed > 0 &&
-           !logs_seldom(frame->loop);
+    return frame->unlogged > 0 && !is_silent(frame);
 }
 
 /* Only when the frame is over, or has gone on after a line: until then the lines for its answers may still
@@ -176,6 +181,10 @@ static void learn_lines(struct frame *frame) {
         loop->answers /= 2;
 }
 
+void frame_watch(struct frame *frame) {
+    frame->watched = frame->various && !is_silent(frame);
+}
+
 void frame_wakes_up(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
@@ -183,6 +192,16 @@ void frame_wakes_up(struct thread *thread) {
     frame->tentative = true;
     frame->untouched = frame->loop != NULL && !frame->answered;
     frame_limit_renew(thread);
+}
+
+/* What a batch has answered and not logged may be logged in the next one. */
+static void debts_pass_on(const struct frame *frame) {
+    if (frame->loop != NULL)
+        frame->loop->owed = frame->unlogged > frame->inherited ? frame->unlogged - frame->inherited : 0;
+}
+
+void frame_inherits_debts(struct frame *frame) {
+    frame->unlogged = frame->inherited = frame->various ? frame->loop->owed : 0;
 }
 
 static void wake_up_ends(const struct frame *frame) {
@@ -195,10 +214,12 @@ void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     wake_up_ends(frame);
     learn_lines(frame);
+    debts_pass_on(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     thread->depth--;
+    thread->woke.file = NULL;
     frame_limit_renew(thread);
     flow_become(&thread->flow, before, true);
     context_release(base);
@@ -334,6 +355,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
         if (frame->followed > 0)
             learn_lines(frame);
         frame->touched = true;
+        frame->noted = false;
         frame->lines = 0;
     }
     frame->untouched &= evidence <= EVIDENCE_EVENT;
@@ -353,12 +375,21 @@ static bool frame_answers(struct frame *frame) {
     frame->answered = true;
     frame->logged = frame->touched = false;
     frame->fresh = frame->tentative;
-    frame->watched = frame->loop != NULL && !frame->loop->exact && (frame->mixed || !is_silent(frame));
+    frame->watched =
+        frame->loop != NULL && !is_exact(frame) && (frame->various || frame->loop->answers < PROVEN);
     frame->answers += frame->watched && frame->answers < AT_MOST;
-    if (!frame->mixed || !frame->watched)
+    if (!frame->various || !frame->watched || frame->noted)
         return false;
     frame->unlogged += frame->unlogged < UINT8_MAX;
     return frame->unlogged > 1 && !is_silent(frame);
+}
+
+void frame_answers_on(struct thread *thread, const struct context *request) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || !frame->various || context_descends_surely(thread->flow.current, request))
+        return;
+    if (frame->unlogged == 0)
+        frame->unlogged = 1;
 }
 
 void frame_wrote(struct thread *thread, bool answers, bool doubtful) {
@@ -385,7 +416,9 @@ bool frame_explicit(const struct thread *thread) {
     if (thread->depth == 0)
         return flow_explicit(&thread->flow, (struct flow_mark){0});
     const struct frame *frame = &thread->frames[thread->depth - 1];
-    return flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame);
+    const struct detour *detour = thread->flow.detours;
+    bool attached = detour != NULL && detour->number > frame->opened.detours;
+    return attached || (flow_explicit(&thread->flow, frame->opened) && !left_adopted(thread, frame));
 }
 
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
@@ -439,7 +472,7 @@ static void frame_passed(struct thread *thread) {
 
 /* A question is no hook: whoever has just read goes on with that, and may ask, as deep as he likes. */
 void frame_asked_slow(uintptr_t here) {
-    struct thread *thread = thread_self;
+    struct thread *thread = local.thread;
     const struct frame *top = thread != NULL ? frame_top(thread) : NULL;
     if (thread_handler != 0) /* a signal handler's questions are nobody's */
         return;

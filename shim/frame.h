@@ -16,7 +16,8 @@ static inline struct frame *frame_top(struct thread *thread) {
     return thread->depth > 0 ? &thread->frames[thread->depth - 1] : NULL;
 }
 
-/* Opens a frame whose base is the enclosing loop's. NULL when they lie too deep. */
+/* Opens a frame whose base is the enclosing loop's; something is to be adopted in it. NULL when they lie too
+ * deep. */
 struct frame *frame_open(struct thread *thread, struct here wait);
 /* Ends the innermost. */
 void frame_end(struct thread *thread);
@@ -54,6 +55,8 @@ void frame_passes(struct thread *thread, struct here here);
 /* E4: a call that is over was the current context's. `answers`: it was the answer. Is it in doubt again whose
  * work comes next? That is so too where several answers of a batch have gone out, and their log has not. */
 void frame_wrote(struct thread *thread, bool answers, bool doubtful);
+/* More of an answer to this request (borrowed), from another one's work: its line may still come. */
+void frame_answers_on(struct thread *thread, const struct context *request);
 /* E5: it may drain a queue. */
 void frame_wakes_up(struct thread *thread);
 /* E5: whoever drains a queue writes its log either before each answer or after it; only after it is the
@@ -61,6 +64,10 @@ void frame_wakes_up(struct thread *thread);
 bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
+/* E5: unless the loop is known to log seldom, a line before its first answer is looked out for, too. */
+void frame_watch(struct frame *frame);
+/* E5: its batch may log what the one before has answered. */
+void frame_inherits_debts(struct frame *frame);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the

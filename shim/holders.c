@@ -1,28 +1,16 @@
 /* Who holds which context: see holders.h. The command has this file too, and reads others' memory with it. */
-#include "holders.h"
+#include "holders_walk.h"
 
 #include "../ctxstore/mailbox.h"
 #include "connection.h"
 #include "interest.h"
 #include "openfile.h"
+#include "peers.h"
 #include "thread.h"
 
 #include <string.h>
 
-struct walk {
-    const struct memory *memory;
-    const struct holders_map *map;
-    void (*each)(const struct holding *holding, void *arg);
-    void *arg;
-};
-
-enum { LIST_MOST = 1 << 14, SLOTS_AT_ONCE = 256 }; /* of a list that changes under us */
-
 /* --- open files ------------------------------------------------------------------------------------ */
-
-static void tell(const struct walk *walk, const struct holding *holding) {
-    walk->each(holding, walk->arg);
-}
 
 /* The place holds a context, or it is empty and has let go of one. */
 static void tell_place(const struct walk *walk, struct holding holding, const void *context,
@@ -30,7 +18,7 @@ static void tell_place(const struct walk *walk, struct holding holding, const vo
     const struct gone *table;
     struct gone gone;
     if (context != NULL) {
-        tell(walk, &holding);
+        walk_tell(walk, &holding);
         return;
     }
     if (number == 0 || number >= GONE_MOST ||
@@ -39,7 +27,7 @@ static void tell_place(const struct walk *walk, struct holding holding, const vo
         return;
     gone.text[GONE_TEXT - 1] = '\0';
     holding.gone = &gone;
-    tell(walk, &holding);
+    walk_tell(walk, &holding);
 }
 
 static void take_interests(const struct walk *walk, const struct open_file *file) {
@@ -69,11 +57,28 @@ static void take_mailbox(const struct walk *walk, const struct mailbox *mailbox,
         if (!memory_copy(walk->memory, &copy, entry, sizeof copy))
             return;
         if (copy.context != NULL)
-            tell(walk, &(struct holding){.kind = bytes ? HOLDER_BYTES : HOLDER_QUEUED,
-                                         .at = &entry->context,
-                                         .fd = fd,
-                                         .origin = copy.origin});
+            walk_tell(walk, &(struct holding){.kind = bytes         ? HOLDER_BYTES
+                                                      : copy.peeked ? HOLDER_SEEN
+                                                                    : HOLDER_QUEUED,
+                                              .at = &entry->context,
+                                              .fd = fd,
+                                              .origin = copy.origin});
     }
+}
+
+/* Whom it has heard from, or asked. */
+static void take_peers(const struct walk *walk, const struct peers *peers, int fd) {
+    struct peer copy;
+    uint32_t used = 0;
+    if (peers == NULL || !memory_copy(walk->memory, &used, &peers->used, sizeof used))
+        return;
+    for (uint32_t i = 0; i < used && i < PEERS_AT_MOST; i++)
+        if (memory_copy(walk->memory, &copy, &peers->ring[i], sizeof copy) && copy.context != NULL)
+            walk_tell(walk,
+                      &(struct holding){.kind = copy.open && !copy.asked_us ? HOLDER_ASKED : HOLDER_PEER,
+                                        .at = &peers->ring[i].context,
+                                        .fd = fd,
+                                        .origin = copy.origin});
 }
 
 static bool kind_of_cell(const struct open_file *file, enum holder_kind *kind) {
@@ -102,7 +107,7 @@ static void take_cell(const struct walk *walk, const struct open_file *file, con
     tell_place(walk, holding, copy->cell.context, copy->cell.lasting ? copy->cell.let_go : 0);
     if (holding.kind == HOLDER_CONNECTION &&
         connection_root_is_node(atomic_load_explicit(&copy->root, memory_order_relaxed)))
-        tell(walk, &(struct holding){.kind = HOLDER_CONNECTION, .at = &file->root, .fd = fd});
+        walk_tell(walk, &(struct holding){.kind = HOLDER_CONNECTION, .at = &file->root, .fd = fd});
 }
 
 /* Another descriptor names the same open file, and is shown for it. */
@@ -128,6 +133,7 @@ static void take_file(const struct walk *walk, int fd, const struct open_file *f
         return;
     take_cell(walk, file, &copy, fd);
     take_mailbox(walk, copy.mailbox, fd);
+    take_peers(walk, copy.peers, fd);
     if (file_kind(&copy) == FILE_PLAIN) /* what others' registrations hold nobody looks at */
         take_interests(walk, &copy);
 }
@@ -161,26 +167,17 @@ static void take_files(const struct walk *walk) {
 /* --- threads and captures -------------------------------------------------------------------------- */
 
 static void take_thread(const struct walk *walk, const struct thread *record, const struct thread *copy) {
-    struct holding holding = {.kind = HOLDER_THREAD, .at = &record->flow.current, .fd = -1};
-    struct detour detour;
+    struct holding holding = {.kind = HOLDER_THREAD, .fd = -1};
     holding.tid = atomic_load_explicit(&((struct thread *)(uintptr_t)copy)->tid, memory_order_relaxed);
     if (copy->inherited && copy->depth == 0) {
         holding.kind = HOLDER_STARTED;
-        holding.origin = copy->start_origin;
+        holding.origin = copy->start_with.origin;
     }
-    if (copy->flow.current != NULL)
-        tell(walk, &holding);
-    const struct detour *at = copy->flow.detours;
-    for (unsigned i = 0; at != NULL && i < LIST_MOST; i++, at = detour.outer) {
-        if (!memory_copy(walk->memory, &detour, at, sizeof detour))
-            return;
-        if (detour.before != NULL)
-            tell(walk, &(struct holding){.kind = HOLDER_SCOPE,
-                                         .at = &at->before,
-                                         .fd = -1,
-                                         .tid = holding.tid,
-                                         .origin = {holding.tid, detour.site}});
-    }
+    walk_flow(walk, holding, &record->flow, &copy->flow);
+    if (copy->turn == TURN_OWN)
+        return;
+    holding.kind = HOLDER_THREAD; /* and a coroutine is on */
+    walk_flow(walk, holding, &record->own.flow, &copy->own.flow);
 }
 
 static void take_threads(const struct walk *walk) {
@@ -206,11 +203,11 @@ static void take_captures(const struct walk *walk) {
             return;
         for (int i = 0; i < SLOTS_AT_ONCE; i++)
             if ((uintptr_t)atomic_load_explicit(&some[i].context, memory_order_relaxed) > 1)
-                tell(walk, &(struct holding){.kind = HOLDER_CAPTURE,
-                                             .at = &table[at + i].context,
-                                             .fd = -1,
-                                             .tid = some[i].origin.tid,
-                                             .origin = some[i].origin});
+                walk_tell(walk, &(struct holding){.kind = HOLDER_CAPTURE,
+                                                  .at = &table[at + i].context,
+                                                  .fd = -1,
+                                                  .tid = some[i].origin.tid,
+                                                  .origin = some[i].origin});
     }
 }
 
@@ -220,4 +217,6 @@ void holders_take(const struct memory *memory, const struct holders_map *map,
     take_files(&walk);
     take_threads(&walk);
     take_captures(&walk);
+    if (holders_know_work(map))
+        holders_take_work(&walk);
 }

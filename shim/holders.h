@@ -26,7 +26,15 @@ struct context;
     ROW(HOLDER_TIMER, "timer")                                                                               \
     ROW(HOLDER_REPEATING, "repeating timer")                                                                 \
     ROW(HOLDER_QUEUED, "queued wake-up")                                                                     \
+    ROW(HOLDER_SEEN, "wake-up that was seen")                                                                \
+    ROW(HOLDER_ITEM, "item of a work queue")                                                                 \
+    ROW(HOLDER_GUESS, "work queue that is not believed yet")                                                 \
     ROW(HOLDER_BYTES, "bytes that nobody has read")                                                          \
+    ROW(HOLDER_CALLBACK, "callback that has not come")                                                       \
+    ROW(HOLDER_COROUTINE, "coroutine started inside it")                                                     \
+    ROW(HOLDER_PARKED, "coroutine working for it")                                                           \
+    ROW(HOLDER_ASKED, "datagram that nobody has answered")                                                   \
+    ROW(HOLDER_PEER, "peer of a datagram socket")                                                            \
     ROW(HOLDER_REGISTRATION, "registration that was not removed")                                            \
     ROW(HOLDER_CAPTURE, "capture that was not released")
 enum holder_kind {
@@ -35,10 +43,36 @@ enum holder_kind {
 #undef HOLDER_ROW
 };
 
-/* Is a request that is over held too long by such a one? Not by its own connection, nor by who works for it.
- */
+/* Is a request that is over held too long by such a one? Not by its own connection, nor by its own datagram,
+ * nor by who works for it. Nor by what makes room for the next by itself: an eventfd that nobody ever reads
+ * (E7), a queue of which nobody knows whether it is one, the latest peers of a socket. */
 static inline bool holding_retains(enum holder_kind kind) {
-    return kind != HOLDER_CONNECTION && kind != HOLDER_THREAD && kind != HOLDER_SCOPE;
+    switch (kind) {
+    case HOLDER_CONNECTION:
+    case HOLDER_THREAD:
+    case HOLDER_SCOPE:
+    case HOLDER_SEEN:
+    case HOLDER_GUESS:
+    case HOLDER_PARKED:
+    case HOLDER_PEER:
+        return false;
+    default:
+        return true;
+    }
+}
+/* Who works for it, whether it is over or not. */
+static inline bool holding_works(enum holder_kind kind) {
+    return kind == HOLDER_THREAD || kind == HOLDER_SCOPE || kind == HOLDER_PARKED;
+}
+/* Was it left there, or started? */
+static inline bool holding_starts(enum holder_kind kind) {
+    return kind == HOLDER_STARTED || kind == HOLDER_COROUTINE;
+}
+
+static inline const char *holding_article(enum holder_kind kind) {
+    if (kind == HOLDER_BYTES)
+        return "";
+    return kind == HOLDER_OUTBOUND || kind == HOLDER_ITEM ? "an " : "a ";
 }
 
 /* A capture of the API's that was not given back (captures.c). */
@@ -63,11 +97,17 @@ struct gone {
 #define HOLDERS_LAYOUT                                                                                       \
     ((uint64_t)sizeof(struct thread) << 40 | (uint64_t)sizeof(struct open_file) << 24 |                      \
      (uint64_t)offsetof(struct open_file, interests) << 8 | (uint64_t)sizeof(struct gone))
+#define HOLDERS_WORK_LAYOUT                                                                                  \
+    ((uint64_t)sizeof(struct queue) << 48 | (uint64_t)sizeof(struct queue_entry) << 40 |                     \
+     (uint64_t)sizeof(struct bell) << 32 | (uint64_t)sizeof(struct armed) << 24 |                            \
+     (uint64_t)sizeof(struct coroutine) << 12 | (uint64_t)sizeof(struct peer))
 struct holders_map {
     uint64_t layout;
     const void *records, *slots, *directory;
     const void *captures, *gone, *stacks; /* where the pointers to these tables lie */
     const void *sites;                    /* site_table */
+    uint64_t work_layout;
+    const void *queues, *bells, *bell_kinds, *armed, *coroutines; /* tables, and where the tree's root lies */
 };
 
 struct holding {
@@ -85,7 +125,7 @@ void holders_take(const struct memory *memory, const struct holders_map *map,
 
 /* --- in this process (captures.c) --- */
 
-extern struct capture *captures_table; /* NULL: not kept */
+extern __attribute__((visibility("hidden"))) struct capture *captures_table; /* NULL: not kept */
 extern struct gone *gone_table;
 /* Begins to keep both. False without memory. Once, at start-up. */
 bool captures_start(void);

@@ -13,6 +13,8 @@ struct interest_set {
     uint32_t buckets; /* a power of two */
     uint32_t count;
     struct interest **bucket;
+    _Atomic uint64_t reported; /* the serial of its last wait that reported something */
+    _Atomic bool lent;         /* other threads read what that had reported */
 };
 
 static struct lock interest_lock; /* guards every open file's list; taken before a set's lock */
@@ -42,6 +44,8 @@ struct interest_set *interest_set_new(void) {
     set_lock(set);
     set->bucket = NULL;
     set->buckets = set->count = 0;
+    atomic_store_explicit(&set->reported, 0, memory_order_relaxed);
+    atomic_store_explicit(&set->lent, false, memory_order_relaxed);
     lock_give(&set->lock);
     return set;
 }
@@ -196,6 +200,39 @@ bool interest_watches(const struct interest_set *set, struct open_file *file) {
         interest = interest->next_of_file;
     lock_give(&interest_lock);
     return interest != NULL;
+}
+
+struct context *interest_context(const struct interest_set *set, struct open_file *file) {
+    struct context *context = NULL;
+    unsigned found = 0;
+    files_lock(file);
+    for (const struct interest *interest = file->interests; interest != NULL;
+         interest = interest->next_of_file)
+        if (interest->set == set && found++ == 0)
+            context = context_retain(interest->context);
+    lock_give(&interest_lock);
+    if (found == 1 && !context_over(context))
+        return context;
+    context_release(context);
+    return NULL;
+}
+
+void interest_reports(struct interest_set *set, uint64_t wait) {
+    atomic_store_explicit(&set->reported, wait, memory_order_relaxed);
+}
+
+void interest_read_elsewhere(struct open_file *file, uint64_t wait) {
+    files_lock(file);
+    for (const struct interest *interest = file->interests; interest != NULL;
+         interest = interest->next_of_file)
+        if (interest->set != NULL &&
+            atomic_load_explicit(&interest->set->reported, memory_order_relaxed) == wait)
+            atomic_store_explicit(&interest->set->lent, true, memory_order_relaxed);
+    lock_give(&interest_lock);
+}
+
+bool interest_is_lent(const struct interest_set *set) {
+    return atomic_load_explicit(&set->lent, memory_order_relaxed);
 }
 
 void interest_forget_file(struct open_file *file) {

@@ -46,6 +46,13 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file);
 void interest_forget_file(struct open_file *file);
 /* What the registration of `fd` asks for; 0 when there is none. */
 uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file);
+/* A reference to what it was registered in; NULL: nobody knows, or there are several registrations. */
+struct context *interest_context(const struct interest_set *set, struct open_file *file);
+/* E0: a wait has reported something, and is named so; another thread has read what that wait reported; has
+ * that ever happened before the loop waited again? */
+void interest_reports(struct interest_set *set, uint64_t wait);
+void interest_read_elsewhere(struct open_file *file, uint64_t wait);
+bool interest_is_lent(const struct interest_set *set);
 /* Is the file registered in this set? */
 bool interest_watches(const struct interest_set *set, struct open_file *file);
 

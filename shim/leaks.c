@@ -1,15 +1,17 @@
 /* Context leaks: see leaks.h, and record.h for the region that they are kept in.
  *
- * All of the region but `used`, `count` and `last` is written under one lock, before `used` says that it is
- * there. A leak is told from another by its kind and its places: an index of these, beside the region, finds
- * it again. */
+ * All of the region but `used`, `count`, `last` and `age` is written under one lock, before `used` says that
+ * it is there. A leak is told from another by its kind and its places: an index of these, beside the region,
+ * finds it again. */
 #include "leaks.h"
+#include "leaks_region.h"
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/lock.h"
 #include "../ctxstore/origin.h"
 #include "../ctxstore/stack.h"
 #include "holders.h"
+#include "mapfile.h"
 #include "options.h"
 #include "process.h"
 #include "provenance.h"
@@ -18,26 +20,21 @@
 #include "unwind.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 enum {
     LEAKS_MOST = 1024,
     MODULES_MOST = 256,
     STACKS_MOST = 1 << STACK_BITS,
     NAME_ROOM = 16,
-    OPERATIONS_ROOM = 1024,
-    IMAGES_MOST = 100
+    OPERATIONS_ROOM = 1024
 };
 
-struct record_header *leaks_region;
-
+struct leaks_inherited leaks_inherited;
 static struct lock region_lock;
 static struct {
     uint64_t key;
@@ -46,82 +43,6 @@ static struct {
 static uintptr_t module_bases[MODULES_MOST]; /* by number - 1 */
 static uint32_t modules;
 static uint8_t stacks_written[STACKS_MOST];
-
-static uint64_t wall_clock(void) {
-    struct timespec time = {0};
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-/* --- the region -------------------------------------------------------------------------------------------
- */
-
-/* A process that executes another program has another record: "path.12", "path.12.2". */
-static void region_path(char *path, size_t size, unsigned image) {
-    struct text text = text_in(path, size);
-    text_put(&text, options.record_path);
-    text_put(&text, ".");
-    text_put_number(&text, (uint64_t)process_pid());
-    if (image > 1) {
-        text_put(&text, ".");
-        text_put_number(&text, image);
-    }
-    text_end(&text);
-}
-
-/* A file of its own for each process: `record_path` with the pid behind it. Nobody's file is written to
- * (O_EXCL), and no link is followed. */
-static void *region_map(void) {
-    char path[OPTION_TEXT_ROOM + 24];
-    if (options.record_path[0] == '\0')
-        return kernel_map(RECORD_SIZE);
-    long fd = -EEXIST;
-    for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
-        region_path(path, sizeof path, image);
-        fd = kernel_call(SYS_openat, AT_FDCWD, (long)path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         0600, 0, 0);
-    }
-    if (fd < 0)
-        return kernel_map(RECORD_SIZE);
-    long memory = -1;
-    if (kernel_call(SYS_ftruncate, fd, RECORD_SIZE, 0, 0, 0, 0) == 0)
-        memory = kernel_call(SYS_mmap, 0, RECORD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
-    return memory < 0 && memory > -4096 ? kernel_map(RECORD_SIZE) : (void *)memory;
-}
-
-static bool region_begin(void) {
-    struct record_header *region = region_map();
-    if (region == NULL)
-        return false;
-    *region = (struct record_header){.mark = RECORD_MARK,
-                                     .version = RECORD_VERSION,
-                                     .pid = process_pid(),
-                                     .size = RECORD_SIZE,
-                                     .started = wall_clock(),
-                                     .leaks_after = (uint32_t)options.leaks_after};
-    kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)region->exe, RECORD_EXE - 1, 0, 0, 0);
-    atomic_store_explicit(&region->used, sizeof *region, memory_order_release);
-    leaks_region = region;
-    return true;
-}
-
-/* With the lock: room for an entry, not yet to be read; NULL: none is left. */
-static void *entry_begin(size_t size, enum record_type type) {
-    uint64_t used = atomic_load_explicit(&leaks_region->used, memory_order_relaxed);
-    size = (size + 7) / 8 * 8;
-    if (used + size > RECORD_SIZE) {
-        atomic_fetch_add_explicit(&leaks_region->dropped, 1, memory_order_relaxed);
-        return NULL;
-    }
-    struct record_entry *entry = (struct record_entry *)((char *)leaks_region + used);
-    *entry = (struct record_entry){(uint32_t)size, type};
-    return entry;
-}
-
-static void entry_end(const struct record_entry *entry) {
-    atomic_fetch_add_explicit(&leaks_region->used, entry->size, memory_order_release);
-}
 
 /* --- modules and places
  * ------------------------------------------------------------------------------------- */
@@ -161,7 +82,7 @@ static uint32_t module_number(const struct dl_find_object *object) {
             return i + 1;
     size_t length = strnlen(path, 4096);
     struct record_module *module =
-        modules < MODULES_MOST ? entry_begin(sizeof *module + length + 1, RECORD_MODULE) : NULL;
+        modules < MODULES_MOST ? leaks_entry_begin(sizeof *module + length + 1, RECORD_MODULE) : NULL;
     if (module == NULL)
         return 0;
     module->number = modules + 1;
@@ -169,7 +90,7 @@ static uint32_t module_number(const struct dl_find_object *object) {
     memcpy(module->path, path, length);
     module_identify(module, object);
     module_bases[modules++] = (uintptr_t)object->dlfo_map_start;
-    entry_end(&module->entry);
+    leaks_entry_end(&module->entry);
     return modules;
 }
 
@@ -192,14 +113,14 @@ static uint32_t stack_number(uint16_t site) {
     struct record_place places[STACK_FRAMES];
     for (uint32_t i = 0; i < frames; i++) /* modules come first: an entry is written as a whole */
         places[i] = place_of(stack->frame[i]);
-    struct record_stack *entry = entry_begin(sizeof *entry + frames * sizeof *places, RECORD_STACK);
+    struct record_stack *entry = leaks_entry_begin(sizeof *entry + frames * sizeof *places, RECORD_STACK);
     if (entry == NULL)
         return 0;
     entry->number = site;
     entry->frames = frames;
     memcpy(entry->frame, places, frames * sizeof *places);
     stacks_written[site - STACK_FIRST] = 1;
-    entry_end(&entry->entry);
+    leaks_entry_end(&entry->entry);
     return site;
 }
 
@@ -249,7 +170,7 @@ static uint32_t leak_write(const struct leak *leak) {
     struct record_place place = place_of(site_address(leak->site)),
                         other = place_of(site_address(leak->other_site));
     size_t size = sizeof(struct record_leak) + RECORD_TEXTS * (size_t)(OPERATIONS_ROOM + 1);
-    struct record_leak *entry = entry_begin(size, RECORD_LEAK);
+    struct record_leak *entry = leaks_entry_begin(size, RECORD_LEAK);
     if (entry == NULL)
         return 0;
     name_of(leak->tid, thread);
@@ -259,7 +180,7 @@ static uint32_t leak_write(const struct leak *leak) {
     entry->other_stack = other_stack;
     entry->place = place;
     entry->other = other;
-    entry->first = wall_clock();
+    entry->first = leaks_clock();
     entry->age = leak->age;
     atomic_store_explicit(&entry->last, entry->first, memory_order_relaxed);
     atomic_store_explicit(&entry->count, 1, memory_order_relaxed);
@@ -270,14 +191,15 @@ static uint32_t leak_write(const struct leak *leak) {
     at += text_copy(at, leak->how);
     entry->entry.size = (uint32_t)(((size_t)(at - (char *)entry) + 7) / 8 * 8);
     uint32_t offset = (uint32_t)((char *)entry - (char *)leaks_region);
-    entry_end(&entry->entry);
+    leaks_entry_end(&entry->entry);
     return offset;
 }
 
-static void leak_again(uint32_t offset) {
+static void leak_again(uint32_t offset, const struct leak *leak) {
     struct record_leak *entry = (struct record_leak *)((char *)leaks_region + offset);
+    entry->age = leak->age > entry->age ? leak->age : entry->age;
     atomic_fetch_add_explicit(&entry->count, 1, memory_order_relaxed);
-    atomic_store_explicit(&entry->last, wall_clock(), memory_order_relaxed);
+    atomic_store_explicit(&entry->last, leaks_clock(), memory_order_relaxed);
 }
 
 void leaks_note(const struct leak *leak) {
@@ -294,7 +216,7 @@ void leaks_note(const struct leak *leak) {
     if (probes == LEAKS_MOST)
         atomic_fetch_add_explicit(&leaks_region->dropped, 1, memory_order_relaxed);
     else if (known[slot].offset != 0)
-        leak_again(known[slot].offset);
+        leak_again(known[slot].offset, leak);
     else if ((known[slot].offset = leak_write(leak)) != 0)
         known[slot].key = key;
     lock_give(&region_lock);
@@ -311,6 +233,9 @@ static const char *misuse_of(enum scope_fault fault) {
 static void note_scope(enum scope_fault fault, const struct scope_view *scope,
                        const struct scope_view *around) {
     char operations[OPERATIONS_ROOM] = "";
+    if (fault == SCOPE_UNPOPPED && scope->node != NULL &&
+        leaks_is_inherited(atomic_load_explicit(&scope->node->serial, memory_order_relaxed)))
+        return;
     if (scope->node != NULL)
         context_format(scope->node, operations, sizeof operations);
     leaks_note(&(struct leak){.kind = fault == SCOPE_UNPOPPED ? LEAK_UNPOPPED : LEAK_MISUSED,
@@ -321,7 +246,9 @@ static void note_scope(enum scope_fault fault, const struct scope_view *scope,
                                                                : misuse_of(fault)});
 }
 
-/* Where work is handed over. */
+/* Where work is handed over, and with no lock of ours held (origin.h): so a report that has been asked for
+ * may be made here, which takes the locks of this file and of leaks_print.c, and may wait for whoever reads
+ * it. */
 static uint16_t place_here(const void *site) {
     if (__builtin_expect(atomic_load_explicit(&leaks_asked, memory_order_relaxed), 0))
         leaks_answer();
@@ -334,7 +261,7 @@ static uint32_t clock_now(void) {
 }
 
 bool leaks_start(void) {
-    if (!region_begin())
+    if (!leaks_region_begin())
         return false;
     if (!captures_start())
         return false;
@@ -347,12 +274,20 @@ bool leaks_start(void) {
     return true;
 }
 
+/* What was open, held or alive before the fork is the parent's to close: the child reports its own. Its
+ * contexts get serials that are greater than all before. */
 void leaks_forked(void) {
     if (leaks_region == NULL)
         return;
+    context_serials_after(UINT64_MAX);
+    leaks_inherited.below = context_next_serial();
+    leaks_inherited.until = clock_now();
+    mapfile_leave(leaks_region, RECORD_SIZE);
     leaks_region = NULL;
     memset(known, 0, sizeof known);
     memset(stacks_written, 0, sizeof stacks_written);
     modules = 0;
-    region_begin();
+    leaks_survey_forked();
+    leaks_values_forked();
+    leaks_region_begin();
 }

@@ -35,12 +35,18 @@ void leaks_root_slow(struct thread *thread, struct here here);
 /* Looks for contexts that are held though their request is over (leaks_survey.c); each is noted once. Inside
  * the guard. */
 void leaks_survey(void);
+void leaks_survey_forked(void);
+/* What holds it, and how it came there, in words (leaks_about.c). */
+struct holding;
+void leaks_about_holder(const struct holding *holding, char *buffer, size_t size);
+void leaks_how_it_came(const struct holding *holding, char *buffer, size_t size);
 /* The process comes to its end: what is open or alive now is left behind. Changes nothing. */
 void leaks_left(void);
 /* Prints what was found where options say, unless a command will (leaks_print.c). */
 void leaks_print(void);
 /* Begins to keep which values are alive (leaks_values.c). */
 void leaks_values_start(void);
+void leaks_values_forked(void);
 /* Notes the values alive that nothing reaches; inside the guard. */
 void leaks_values_left(void);
 /* A signal asks for a report (leaks_signal.c). */
@@ -49,8 +55,20 @@ void leaks_signal_start(void);
 extern _Atomic bool leaks_asked;
 void leaks_answer(void);
 
-/* The region, or NULL. */
+/* The region, or NULL; and whether it is in a file, for a command to read. */
 extern struct record_header *leaks_region;
+extern bool leaks_recorded;
+
+/* In a fork child: serials and the clock (context_clock) at the fork. */
+struct leaks_inherited {
+    uint64_t below;
+    uint32_t until;
+};
+extern struct leaks_inherited leaks_inherited;
+/* Was it made before the fork? */
+static inline bool leaks_is_inherited(uint64_t serial) {
+    return serial < leaks_inherited.below;
+}
 
 static inline void leaks_ingress(struct thread *thread, const struct context *fresh, const char *what) {
     if (__builtin_expect(leaks_region != NULL, 0))

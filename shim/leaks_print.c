@@ -216,7 +216,7 @@ void leaks_print(void) {
     static struct lock one_at_a_time;
     static const struct record_leak *shown[SHOWN_MOST];
     uint64_t sum = 0;
-    if (leaks_region == NULL || options.record_path[0] != '\0')
+    if (leaks_region == NULL || leaks_recorded)
         return;
     lock_take(&one_at_a_time);
     unsigned count = leaks_collect(shown, &sum);

@@ -25,13 +25,14 @@ static void asked(int number) {
     int error = errno;
     (void)number;
     atomic_store(&leaks_asked, true);
-    uintptr_t guard = thread_guard;
-    if (guard == 0 || guard == GUARD_HANDLER) { /* our own hook has put the latter there, for a handler */
-        thread_guard = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t guard = local.guard;
+    if (guard_is_free(guard) ||
+        guard == GUARD_HANDLER) { /* our own hook has put the latter there, for a handler */
+        local.guard = (uintptr_t)__builtin_frame_address(0);
         atomic_signal_fence(memory_order_seq_cst);
         leaks_answer();
         atomic_signal_fence(memory_order_seq_cst);
-        thread_guard = guard;
+        local.guard = guard;
     }
     errno = error;
 }

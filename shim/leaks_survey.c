@@ -10,26 +10,22 @@
 #include "census.h"
 #include "openfile.h"
 #include "options.h"
-#include "text.h"
-
-#include <arpa/inet.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 enum { SEEN_MOST = 4096, TEXT_ROOM = 1024, ABOUT_ROOM = 300, HUNDREDTH = 10000000 };
 
-static const char *const holder_words[] = {
-#define HOLDER_WORD(name, word) [name] = word,
-    HOLDER_KINDS(HOLDER_WORD)
-#undef HOLDER_WORD
-};
-
 /* --- once each ------------------------------------------------------------------------------------- */
+
+static _Atomic uint64_t seen[SEEN_MOST];
+
+/* What the parent has noted is in its record, not in this one's; it is left out for another reason, too
+ * (is_parents). */
+void leaks_survey_forked(void) {
+    for (unsigned i = 0; i < SEEN_MOST; i++)
+        atomic_store_explicit(&seen[i], 0, memory_order_relaxed);
+}
 
 /* What has been noted: never twice. When the table is full, some may be. */
 static bool is_new(uint64_t number) {
-    static _Atomic uint64_t seen[SEEN_MOST];
     uint64_t key = (number ^ number >> 31) * UINT64_C(0x9E3779B97F4A7C15) | 1;
     for (unsigned probe = 0; probe < 64; probe++) {
         uint64_t found = 0;
@@ -41,71 +37,6 @@ static bool is_new(uint64_t number) {
             return false;
     }
     return true;
-}
-
-/* --- what holds it --------------------------------------------------------------------------------- */
-
-static void put_address(struct text *text, const struct sockaddr_storage *peer) {
-    char address[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)peer;
-    const struct sockaddr_un *local_peer = (const struct sockaddr_un *)(const void *)peer;
-    if (peer->ss_family == AF_INET) {
-        const unsigned char *byte = (const unsigned char *)&four->sin_addr;
-        for (int i = 0; i < 4; i++) {
-            text_put(text, i > 0 ? "." : "");
-            text_put_number(text, byte[i]);
-        }
-        text_put(text, ":");
-        text_put_number(text, (uint64_t)(ntohs(four->sin_port)));
-    } else if (peer->ss_family == AF_UNIX) {
-        text_put(text, local_peer->sun_path[0] != '\0' ? local_peer->sun_path : "a local socket");
-    } else {
-        text_put(text, address);
-    }
-}
-
-/* "fd 7 (127.0.0.1:80)", "fd 5 (anon_inode:[eventfd])" */
-static void put_descriptor(struct text *text, int fd) {
-    struct sockaddr_storage peer;
-    memset(&peer, 0, sizeof peer);
-    int size = sizeof peer - 1;
-    char link[64], path[128];
-    text_put(text, ", fd ");
-    text_put_number(text, (uint64_t)fd);
-    text_put(text, " (");
-    struct text name = text_in(link, sizeof link);
-    text_put(&name, "/proc/self/fd/");
-    text_put_number(&name, (uint64_t)fd);
-    text_end(&name);
-    long length = kernel_call(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0, 0, 0);
-    path[length > 0 ? length : 0] = '\0';
-    if (kernel_call(SYS_getpeername, fd, (long)&peer, (long)&size, 0, 0, 0) == 0 &&
-        (peer.ss_family == AF_INET || peer.ss_family == AF_UNIX))
-        put_address(text, &peer);
-    else
-        text_put(text, path);
-    text_put(text, ")");
-}
-
-static void about_holder(const struct holding *holding, char *buffer, size_t size) {
-    struct text text = text_in(buffer, size);
-    text_put(&text, "held by a ");
-    text_put(&text, holder_words[holding->kind]);
-    if (holding->fd >= 0)
-        put_descriptor(&text, holding->fd);
-    if (holding->gone != NULL)
-        text_put(&text, ": its name alone, its values were let go");
-    text_end(&text);
-}
-
-/* "handed over by thread 12" */
-static void how_it_came(const struct holding *holding, char *buffer, size_t size) {
-    struct text text = text_in(buffer, size);
-    if (holding->origin.tid != 0) {
-        text_put(&text, holding->kind == HOLDER_STARTED ? "started by thread " : "left there by thread ");
-        text_put_number(&text, (uint64_t)holding->origin.tid);
-    }
-    text_end(&text);
 }
 
 /* --- retained contexts ----------------------------------------------------------------------------- */
@@ -120,12 +51,18 @@ static bool request_over(const struct memory *memory, const struct holding *hold
     return context_peek_request(memory, holding->at, view) && view->serial != 0 && view->since != 0;
 }
 
+/* It was over before the fork, by a hundredth of a second at least: held in the parent, and its leak. */
+static bool is_parents(const struct request_view *view) {
+    uint32_t before = leaks_inherited.until - view->since;
+    return leaks_is_inherited(view->serial) && before > 1 && before < UINT32_MAX / 2;
+}
+
 static void look_at(const struct holding *holding, void *arg) {
     const struct memory *memory = arg;
     struct request_view view;
     char room[TEXT_ROOM], about[ABOUT_ROOM], how[ABOUT_ROOM];
     bool doubtful;
-    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view))
+    if (!holding_retains(holding->kind) || !request_over(memory, holding, &view) || is_parents(&view))
         return;
     uint32_t held = context_clock() - view.since;
     if (held > UINT32_MAX / 2)
@@ -135,8 +72,8 @@ static void look_at(const struct holding *holding, void *arg) {
     const char *operations = holding->gone != NULL
                                  ? holding->gone->text
                                  : context_peek(memory, holding->at, room, sizeof room, &doubtful);
-    about_holder(holding, about, sizeof about);
-    how_it_came(holding, how, sizeof how);
+    leaks_about_holder(holding, about, sizeof about);
+    leaks_how_it_came(holding, how, sizeof how);
     leaks_note(&(struct leak){.kind = LEAK_RETAINED,
                               .site = holding->origin.site,
                               .operations = operations,
@@ -173,7 +110,7 @@ static bool note_open(const struct context *at, const struct context *copy, void
     bool doubtful;
     uint64_t serial =
         atomic_load_explicit(&((struct context *)(uintptr_t)copy)->serial, memory_order_relaxed);
-    if (!was_left(copy, owner->flow) || !is_new(serial))
+    if (!was_left(copy, owner->flow) || leaks_is_inherited(serial) || !is_new(serial))
         return true;
     leaks_note(&(struct leak){.kind = LEAK_UNPOPPED,
                               .site = copy->site,
@@ -187,7 +124,8 @@ static void note_detours(const struct owner *owner, const struct detour *detour)
     struct detour copy;
     for (; detour != NULL && memory_copy(&owner->memory, &copy, detour, sizeof copy); detour = copy.outer) {
         context_peek_path(&owner->memory, &detour->before, note_open, (void *)(uintptr_t)owner);
-        if (copy.kind != DETOUR_ROOT && is_new(copy.serial))
+        uint64_t serial = atomic_load_explicit(&copy.serial, memory_order_relaxed);
+        if (copy.kind != DETOUR_ROOT && !leaks_is_inherited(serial & ~DETOUR_SERIAL) && is_new(serial))
             leaks_note(&(struct leak){.kind = LEAK_UNPOPPED,
                                       .site = copy.site,
                                       .operations = "(attached or suppressed)",

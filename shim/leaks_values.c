@@ -58,6 +58,13 @@ void leaks_values_start(void) {
         value_watch = watch;
 }
 
+/* What the parent has, it has to destroy; and who held it there may not be here. */
+void leaks_values_forked(void) {
+    for (unsigned i = 0; alive != NULL && i < ALIVE_MOST; i++)
+        if (atomic_load(&alive[i].value) != NULL)
+            alive[i].reached = true;
+}
+
 /* --- what is reached ------------------------------------------------------------------------------- */
 
 static void reach_value(const struct values *value) {
@@ -93,7 +100,7 @@ static void reach_holding(const struct holding *holding, void *arg) {
     const struct memory *memory = arg;
     struct request_view view;
     if (holding->gone != NULL || holding->kind == HOLDER_CAPTURE ||
-        (holding->kind != HOLDER_THREAD && holding->kind != HOLDER_SCOPE &&
+        (!holding_works(holding->kind) && holding->kind != HOLDER_SEEN &&
          context_peek_request(memory, holding->at, &view) && view.since != 0))
         return;
     context_peek_path(memory, holding->at, reach_node, arg);

@@ -40,7 +40,7 @@ enum file_kind {
     FILE_DATAGRAM,   /* a socket of datagrams (F7, F8, E12) */
 };
 
-/* Sixteen of them: `flags` has no room for more. */
+/* Sixteen bits: `flags` has no room for more. What belongs to different kinds may share one. */
 enum file_flag {
     FILE_OUTSTANDING = 1 << 0, /* a request was read, and nothing written since */
     FILE_UNFINISHED =
@@ -59,6 +59,7 @@ enum file_flag {
     FILE_RECEIVED = 1 << 13,  /* ... whose first datagram came in: it serves */
     FILE_SENT = 1 << 14,      /* ... whose first datagram went out: it asks */
     FILE_CONNECTED = 1 << 15, /* ... that has one peer */
+    FILE_DRAINS = 1 << 11,    /* an eventfd or pipe, E5: its wake-ups did the work of more than wrote to it */
 };
 
 struct interest;

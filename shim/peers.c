@@ -8,25 +8,6 @@
 #include <string.h>
 #include <sys/un.h>
 
-struct peer {
-    uint64_t address;
-    uint64_t noted;          /* counts on */
-    struct context *context; /* a reference */
-    bool asked_us;           /* else we asked it */
-    bool open;               /* outstanding */
-};
-
-struct peers {
-    void *free_link; /* the slab's, while free */
-    struct lock lock;
-    const struct open_file *file; /* NULL: free */
-    uint32_t generation;
-    uint64_t noted;
-    uint32_t next;
-    uint32_t used; /* of the ring: 0, or what was used since it began */
-    struct peer ring[PEERS_AT_MOST];
-};
-
 static struct slab slab = SLAB(sizeof(struct peers));
 
 /* --- addresses ------------------------------------------------------------------------------------- */
@@ -119,12 +100,13 @@ static struct peer *place_for(struct peers *peers) {
 
 void peers_note(const struct peer_question *question, bool asked_us, struct context *context) {
     struct peers *peers = question->peers;
+    struct origin origin = origin_here();
     peers_lock(peers);
     if (is_for(question)) {
         bool full = peers->used == PEERS_AT_MOST;
         struct peer *place = place_for(peers);
         struct context *before = full ? place->context : NULL;
-        *place = (struct peer){question->address, peers->noted++, context, asked_us, true};
+        *place = (struct peer){question->address, peers->noted++, context, origin, asked_us, true};
         context = before;
     }
     lock_give(&peers->lock);
@@ -223,6 +205,8 @@ struct outstanding peers_answer(const struct peer_question *question, const stru
         outstanding = tell(&found, flow);
     if (over != NULL)
         over->open = false;
+    if (over != NULL && over == found.own) /* else it is a guess which */
+        context_answered(over->context);
     lock_give(&peers->lock);
     return outstanding;
 }

@@ -10,6 +10,27 @@
 
 enum { PEERS_AT_MOST = 128 };
 
+/* Guarded by the lock, but for looking at it as holders.h says. */
+struct peer {
+    uint64_t address;
+    uint64_t noted;          /* counts on */
+    struct context *context; /* a reference */
+    struct origin origin;    /* of whoever heard from there, or asked */
+    bool asked_us;           /* else we asked it */
+    bool open;               /* outstanding */
+};
+
+struct peers {
+    void *free_link; /* the slab's, while free */
+    struct lock lock;
+    const struct open_file *file; /* NULL: free */
+    uint32_t generation;
+    uint64_t noted;
+    uint32_t next;
+    uint32_t used; /* of the ring: 0, or what was used since it began */
+    struct peer ring[PEERS_AT_MOST];
+};
+
 /* An address as a number: the same for the same address, else another. 0: none, or not known. */
 uint64_t peer_address(const void *address, size_t size);
 enum { PEER_ANY = 0 };

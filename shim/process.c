@@ -36,13 +36,13 @@ bool process_started(void) {
 bool process_is_borrowed(void) {
     process_check();
 #if defined(__x86_64__) /* elsewhere vfork has no hook, and the kernel is asked each time */
-    if (thread_guard != GUARD_BORROWED)
+    if (local.guard != GUARD_BORROWED)
         return false;
 #endif
     if (kernel_shut || kernel_pid() != pid)
         return true;
-    if (thread_guard == GUARD_BORROWED)
-        thread_guard = 0;
+    if (local.guard == GUARD_BORROWED)
+        thread_leave_slow();
     return false;
 }
 

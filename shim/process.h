@@ -12,7 +12,7 @@
 
 /* 1: this memory belongs to this process and the shim is ready; 0: before start-up, or in a fork child
  * that has not been set right yet. Written at start-up and in a fork child, which has one thread then. */
-extern _Atomic uint32_t *process_mine;
+extern __attribute__((visibility("hidden"))) _Atomic uint32_t *process_mine;
 
 /* Raised on both sides of every fork that is seen: an open file made before it is shared. */
 extern _Atomic uint32_t process_forks;
@@ -39,8 +39,12 @@ void process_did_fork(void);
 bool process_shut(bool shut);
 
 bool process_set_right(void);
+/* Is there nothing to set right? */
+static inline bool process_is_right(void) {
+    return atomic_load_explicit(process_mine, memory_order_relaxed) != 0;
+}
 static inline bool process_check(void) {
-    return atomic_load_explicit(process_mine, memory_order_relaxed) != 0 || process_set_right();
+    return process_is_right() || process_set_right();
 }
 
 #endif

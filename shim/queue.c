@@ -76,6 +76,22 @@ enum queue_wait queue_wait_at(struct queue *queue, const void *mutex, const void
     return wait;
 }
 
+static bool is_waited_for(const struct queue *queue, const void *address) {
+    return queue != NULL && (queue->condition != NULL ? queue->condition : queue->mutex) == address;
+}
+
+void queue_waits_inside(const void *address) {
+    struct queue *queue = queue_of(address);
+    if (!is_waited_for(queue, address) || queue_is_inside(queue))
+        return;
+    atomic_store_explicit(&queue->inside, true, memory_order_relaxed);
+    queue_drop(queue, queue_generation(queue));
+}
+
+bool queue_is_inside(const struct queue *queue) {
+    return queue != NULL && atomic_load_explicit(&queue->inside, memory_order_relaxed);
+}
+
 void queue_missed(struct queue *queue) {
     atomic_store_explicit(&queue->missed, true, memory_order_relaxed);
 }
@@ -201,13 +217,27 @@ struct queue_handoff queue_take(struct queue *queue, uint32_t generation, struct
     return handoff;
 }
 
-static uint8_t site_find(struct queue *queue, const void *site) {
+/* What is taken stays in the ring for a while. */
+static enum queue_work work_seen(struct queue *queue, const struct context *work, uint64_t serial) {
+    enum { OF_LATE = 32 };
+    if (work == NULL)
+        return QUEUE_WORK_NONE;
+    uint64_t ticket = queue->next > OF_LATE ? queue->next - OF_LATE : 0;
+    for (; ticket < queue->next; ticket++) {
+        const struct queue_entry *entry = queue_entry_at(queue, ticket);
+        if (entry->work == work && entry->work_serial == serial)
+            return QUEUE_WORK_AGAIN;
+    }
+    return QUEUE_WORK_NEW;
+}
+
+static uint8_t site_find(struct queue *queue, const void *site, enum queue_work work) {
     for (unsigned i = 0; i < queue->site_count; i++)
-        if (queue->sites[i].site == site)
+        if (queue->sites[i].site == site && queue->sites[i].work == work)
             return (uint8_t)i;
     if (queue->site_count == QUEUE_SITES)
         return QUEUE_SITES;
-    queue->sites[queue->site_count] = (struct queue_site){.site = site};
+    queue->sites[queue->site_count] = (struct queue_site){.site = site, .work = work};
     return (uint8_t)queue->site_count++;
 }
 
@@ -220,9 +250,11 @@ static void entries_make_room(struct queue *queue) {
 }
 
 /* Returns whether it is one; consumes the reference if so. */
-static bool put(struct queue *queue, const void *place, bool signalled, struct context *context,
-                uint64_t flow) {
-    uint8_t number = queue->condition != NULL ? site_find(queue, place) : QUEUE_SITES;
+static bool put(struct queue *queue, const void *place, bool signalled, struct queue_entry new) {
+    const struct context *work = context_root_of(new.context);
+    uint64_t serial = work != NULL ? atomic_load_explicit(&work->serial, memory_order_relaxed) : 0;
+    uint8_t number =
+        queue->condition != NULL ? site_find(queue, place, work_seen(queue, work, serial)) : QUEUE_SITES;
     struct queue_site *site = number < QUEUE_SITES ? &queue->sites[number] : NULL;
     if (site != NULL && !signalled && site->idles && site->credit == 0)
         return false;
@@ -230,15 +262,12 @@ static bool put(struct queue *queue, const void *place, bool signalled, struct c
     if (site != NULL && !sure)
         site->used = true;
     entries_make_room(queue);
-    const struct context *work = context_root_of(context);
-    *queue_entry_at(queue, queue->next++) = (struct queue_entry){
-        .work = work,
-        .work_serial = work != NULL ? atomic_load_explicit(&work->serial, memory_order_relaxed) : 0,
-        .context = context,
-        .producer = flow,
-        .site = number,
-        .sure = sure,
-        .open = queue->condition == NULL};
+    new.work = work;
+    new.work_serial = serial;
+    new.site = number;
+    new.sure = sure;
+    new.open = queue->condition == NULL;
+    *queue_entry_at(queue, queue->next++) = new;
     queue->length++;
     return true;
 }
@@ -246,6 +275,7 @@ static bool put(struct queue *queue, const void *place, bool signalled, struct c
 struct queue_pending queue_put(struct queue *queue, uint32_t generation, const void *site, bool signalled,
                                struct context *context, uint64_t flow) {
     struct queue_pending pending = {0};
+    const struct queue_entry new = {.context = context, .origin = origin_here(), .producer = flow};
     if (!queue_enter(queue, generation)) {
         context_release(context);
         return pending;
@@ -253,8 +283,11 @@ struct queue_pending queue_put(struct queue *queue, uint32_t generation, const v
     if (queue->condition == NULL && consumes(queue, flow))
         queue_silence(queue);
     bool idle = queue_entry_first(queue) == NULL && queue->sleepers > 0;
-    if (queue_state(queue) != QUEUE_DROPPED && put(queue, site, signalled, context, flow)) {
-        context = NULL;
+    if (queue_state(queue) != QUEUE_DROPPED && put(queue, site, signalled, new)) {
+        if (queue_has_spoken(queue))
+            context = NULL;
+        else /* it will say nothing before it has been seen empty: that keeps nobody's context alive */
+            queue_entry_at(queue, queue->next - 1)->context = NULL;
         pending = (struct queue_pending){queue, generation, queue->next - 1, idle,
                                          queue_entry_at(queue, queue->next - 1)->sure};
     }

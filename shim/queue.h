@@ -15,8 +15,10 @@
  *   - one that ends elsewhere, while the queue is empty and a consumer sleeps, without a signal, did not;
  *   - a place whose sections have added up several times puts something in, one that made them not add up
  *     several times does not.
- * Until a place is known its entries are *unsure*, and so is all that is taken from there to the next empty
- * wait.
+ * What ends at one place for no request, for a new one, or for one that has put something in before is told
+ * apart, as if it were three places: a tick that finds nothing to do, or a second try after a queue was full,
+ * ends where others put something in. Until a place is known its entries are *unsure*, and so is all that is
+ * taken from there to the next empty wait.
  *
  * States of a queue. A wait that finds it empty compares: were there as many dequeues as enqueues?
  *   CANDIDATE  watched only. After CLEAN hand-offs that added up: TRIAL
@@ -35,10 +37,11 @@
 
 #include "../ctxstore/context.h"
 #include "../ctxstore/lock.h"
+#include "../ctxstore/origin.h"
 
 enum queue_state { QUEUE_DEAD, QUEUE_CANDIDATE, QUEUE_TRIAL, QUEUE_BELIEVED, QUEUE_DROPPED };
 
-enum { QUEUES = 128, QUEUE_SITES = 8, QUEUE_ENTRIES = 512, QUEUE_EXITS = 4, QUEUE_CONSUMERS = 8 };
+enum { QUEUES = 128, QUEUE_SITES = 16, QUEUE_ENTRIES = 512, QUEUE_EXITS = 4, QUEUE_CONSUMERS = 8 };
 /* QUEUE_ORDER is in quarters of a bit: so unlikely has it to be that a queue without order looks like one
  * with. */
 enum { QUEUE_CLEAN = 8, QUEUE_AGREED = 16, QUEUE_STRIKES = 8, QUEUE_ORDER = 96 };
@@ -49,19 +52,25 @@ struct queue_place {
     uintptr_t depth; /* in bytes, below the top of its thread's stack */
 };
 
+/* For whom a section is, as far as that can be seen: for no request, for one that has not put anything in of
+ * late, or for one that has. Where one of these puts something in, the others need not. */
+enum queue_work { QUEUE_WORK_NONE, QUEUE_WORK_NEW, QUEUE_WORK_AGAIN };
+
 /* Where sections end that may put something in. A signal says so of one section; the rest is about those
  * without, since programs that always signal do so only if they put something in. */
 struct queue_site {
     const void *site;
+    enum queue_work work;
     uint8_t credit, blame; /* periods that added up, or did not, with such a section */
     bool enqueues, idles;  /* what such sections do; both: it depends */
     bool used;             /* since the last empty wait, without being known */
 };
 
 struct queue_entry {
-    struct context *context;    /* a reference */
+    struct context *context;    /* a reference; NULL while the queue is a candidate */
     const struct context *work; /* the request that it belongs to, recognised by its serial */
     uint64_t work_serial;
+    struct origin origin;
     uint64_t producer; /* the serial of its flow */
     uint64_t choices;  /* taken: the newest ticket that was there too, */
     uint16_t others;   /* and how many consumers were at work */
@@ -78,6 +87,7 @@ struct queue {
     _Atomic uint32_t generation; /* odd: alive */
     _Atomic uint8_t state;       /* enum queue_state */
     _Atomic bool missed;         /* a section ended where nothing could be noted */
+    _Atomic bool inside;         /* somebody has waited for it in the middle of a request */
     const void *mutex;           /* or the semaphore */
     const void *condition;       /* NULL: a semaphore's */
     uintptr_t wait_depth;
@@ -167,6 +177,10 @@ enum queue_wait {
     QUEUE_WAIT_LOCK,     /* for an item, from elsewhere */
 };
 enum queue_wait queue_wait_at(struct queue *queue, const void *mutex, const void *condition, uintptr_t depth);
+/* Who waits for this condition or semaphore is in the middle of a request: whatever it is, nobody who waits
+ * there is idle for that reason alone. */
+void queue_waits_inside(const void *address);
+bool queue_is_inside(const struct queue *queue);
 /* A section ended where nothing could be noted: what follows is in doubt until the next empty wait. */
 void queue_missed(struct queue *queue);
 static inline bool queue_has_spoken(const struct queue *queue) {

@@ -103,7 +103,7 @@ void queue_empty(struct queue *queue) {
     queue->length = 0;
     queue->handed = 0;
     queue->doubt = queue->lost = queue->chose = false;
-    for (struct queue_site *site = queue->sites; site < queue->sites + QUEUE_SITES; site++)
+    for (struct queue_site *site = queue->sites; site < queue->sites + queue->site_count; site++)
         site->used = false;
 }
 
@@ -196,6 +196,7 @@ struct queue *queue_begin(const void *mutex, const void *condition, uintptr_t wa
         queue->clean = queue->strikes = queue->agreed = queue->agreed_deep = queue->order = 0;
         queue->order_needed = QUEUE_ORDER;
         atomic_store_explicit(&queue->missed, false, memory_order_relaxed);
+        atomic_store_explicit(&queue->inside, false, memory_order_relaxed);
         queue_state_set(queue, QUEUE_CANDIDATE);
         generation_next(queue);
         if (queue >= queues + queues_used)

@@ -5,9 +5,9 @@
  *      header | module | leak | stack | leak | ...          used: up to here it may be read
  *
  * Entries are appended under one lock, whole, and `used` is raised when one is there; of a leak that happens
- * again only `count` and `last` change. Addresses are (module, offset), so that they mean something when the
- * process, or the library, is gone. A full region counts what it drops. Everything is host-endian; a reader
- * believes nothing: sizes and numbers are checked there. */
+ * again only `count`, `last` and `age` change. Addresses are (module, offset), so that they mean something
+ * when the process, or the library, is gone. A full region counts what it drops. Everything is host-endian; a
+ * reader believes nothing: sizes and numbers are checked there. */
 #ifndef SHIM_RECORD_H
 #define SHIM_RECORD_H
 
@@ -84,7 +84,7 @@ struct record_leak {
     uint64_t first;            /* nanoseconds of CLOCK_REALTIME */
     _Atomic uint64_t last;
     _Atomic uint64_t count;
-    uint64_t age; /* nanoseconds that it was held after its request was over; 0: not that kind */
+    uint64_t age; /* nanoseconds that it was held after its request was over, the longest; 0: not that kind */
     char texts[]; /* RECORD_TEXTS of them, each ends with NUL */
 };
 

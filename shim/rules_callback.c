@@ -6,24 +6,14 @@
  * known. A timer's context is also replaced when it is armed anew, and given back when it is disarmed or
  * deleted; a queue's, when it is asked to notify anew or nobody, or closed. */
 #include "../ctxstore/slab.h"
+#include "armed.h"
 #include "rules.h"
 #include "trace.h"
 
-struct armed {
-    struct armed *next_call, *next_owner; /* in their rows */
-    uint64_t serial;
-    uintptr_t function;
-    const void *value;
-    enum callback_kind kind;
-    uintptr_t owner;
-    struct context *context; /* a reference */
-};
-
-enum { ROWS = 256 };
-
 /* All guarded by the lock: every armed one is in one row of each table. */
 static struct lock armed_lock;
-static struct armed *by_call[ROWS], *by_owner[ROWS];
+struct armed *armed_by_call[ARMED_ROWS];
+static struct armed *by_owner[ARMED_ROWS];
 static uint64_t serials;
 static _Atomic size_t armed_count; /* may be asked without the lock: is there any at all? */
 static struct slab armed_slab = SLAB(sizeof(struct armed));
@@ -31,17 +21,17 @@ static struct slab armed_slab = SLAB(sizeof(struct armed));
 static void armed_take(void) {
     if (lock_take(&armed_lock))
         return;
-    for (int i = 0; i < ROWS; i++) /* fork left it half changed */
-        by_call[i] = by_owner[i] = NULL;
+    for (int i = 0; i < ARMED_ROWS; i++) /* fork left it half changed */
+        armed_by_call[i] = by_owner[i] = NULL;
     atomic_store_explicit(&armed_count, 0, memory_order_relaxed);
 }
 
 static unsigned row_of(uintptr_t a, uintptr_t b) {
-    return (unsigned)((a + b * 31) * UINT64_C(0x9E3779B97F4A7C15) >> 56) % ROWS;
+    return (unsigned)((a + b * 31) * UINT64_C(0x9E3779B97F4A7C15) >> 56) % ARMED_ROWS;
 }
 
 static struct armed **call_row(uintptr_t function, const void *value) {
-    return &by_call[row_of(function, (uintptr_t)value)];
+    return &armed_by_call[row_of(function, (uintptr_t)value)];
 }
 
 static struct armed **owner_row(enum callback_kind kind, uintptr_t owner) {
@@ -75,6 +65,7 @@ static uint64_t armed_add(enum callback_kind kind, uintptr_t owner, uintptr_t fu
         return 0;
     }
     struct armed **call = call_row(function, value), **row = owner_row(kind, owner);
+    struct origin origin = origin_here();
     armed_take();
     uint64_t serial = ++serials;
     *armed = (struct armed){.next_call = *call,
@@ -84,7 +75,8 @@ static uint64_t armed_add(enum callback_kind kind, uintptr_t owner, uintptr_t fu
                             .value = value,
                             .kind = kind,
                             .owner = owner,
-                            .context = context};
+                            .context = context,
+                            .origin = origin};
     *call = *row = armed;
     atomic_fetch_add_explicit(&armed_count, 1, memory_order_relaxed);
     lock_give(&armed_lock);
@@ -160,6 +152,7 @@ void rules_callback_timer(uintptr_t timer, uintptr_t function, const void *value
 
 /* Puts a context (a reference) in the place of a timer's; returns the one before. */
 static struct context *timer_swap(uintptr_t timer, struct context *context, bool *found) {
+    struct origin origin = origin_here();
     armed_take();
     struct armed *armed = *owner_row(CALLBACK_TIMER, timer);
     while (armed != NULL && (armed->kind != CALLBACK_TIMER || armed->owner != timer))
@@ -169,6 +162,7 @@ static struct context *timer_swap(uintptr_t timer, struct context *context, bool
     if (armed != NULL) {
         before = armed->context;
         armed->context = context;
+        armed->origin = origin;
     }
     lock_give(&armed_lock);
     return before;

@@ -171,7 +171,7 @@ void rules_datagram_read_close(const struct passage *passage, long result, uint6
 
 /* On the stack, above this frame, everything can be read. */
 static bool is_on_stack_above(const void *address, size_t size) {
-    const struct thread *thread = thread_self;
+    const struct thread *thread = local.thread;
     uintptr_t place = (uintptr_t)address, here = (uintptr_t)__builtin_frame_address(0);
     return thread != NULL && thread_on_own_stack(thread, here) && place >= here &&
            place < thread->stack_high && size <= thread->stack_high - place;

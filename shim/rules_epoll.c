@@ -155,6 +155,7 @@ void rules_wait_end(const struct wait *wait, const struct epoll_event *events, i
     if (count > 0 && cell_generation(&wait->epoll->cell) == wait->generation) {
         struct batch batch = {0};
         wait_reports(thread);
+        interest_reports(wait->epoll->set, thread->waits);
         for (int i = 0; i < count; i++) {
             struct sighting sighting = interest_find(wait->epoll->set, &events[i]);
             batch_see(thread, &batch, &sighting, events[i].events);

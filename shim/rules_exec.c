@@ -154,7 +154,7 @@ void rules_exec_begin(struct parting *parting, char *const *environment) {
     parting->context[0] = parting->trace[0] = '\0';
     if (!rules_exec_wanted() || environment == NULL || !look(&reader, environment, &found) || !found.preloads)
         return;
-    const struct context *current = thread_self != NULL ? flow_handed_on(&thread_self->flow) : NULL;
+    const struct context *current = local.thread != NULL ? flow_handed_on(&local.thread->flow) : NULL;
     bool descends = current != NULL && incoming.root != NULL && context_descends(current, incoming.root);
     if (current != NULL)
         context_write(current, parting->context);

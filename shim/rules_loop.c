@@ -15,9 +15,11 @@ static bool is_alive(const struct loop *loop) {
 
 /* Which of them makes place for another: one that is not there any more, or has nothing to lose. */
 static struct loop *loop_to_forget(struct thread *thread) {
-    for (struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
+    for (struct loop *loop = thread->loops; loop < thread->loops + thread->known_loops; loop++)
         if (!is_alive(loop) && (loop->epoll != NULL || loop->site == NULL))
             return loop;
+    if (thread->known_loops < LOOPS)
+        return &thread->loops[thread->known_loops++];
     for (struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
         if (loop->epoll == NULL && !loop->many)
             return loop;
@@ -26,7 +28,7 @@ static struct loop *loop_to_forget(struct thread *thread) {
 
 struct loop *loop_of(struct thread *thread, const struct open_file *epoll, struct here here) {
     uint32_t generation = epoll != NULL ? cell_generation(&epoll->cell) : 0;
-    for (struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
+    for (struct loop *loop = thread->loops; loop < thread->loops + thread->known_loops; loop++)
         if (loop->site == here.site && loop->epoll == epoll && loop->generation == generation)
             return loop;
     struct loop *loop = loop_to_forget(thread);
@@ -82,7 +84,7 @@ void rules_contradicted(struct thread *thread) {
 }
 
 bool rules_runs_loop(const struct thread *thread) {
-    for (const struct loop *loop = thread->loops; loop < thread->loops + LOOPS; loop++)
+    for (const struct loop *loop = thread->loops; loop < thread->loops + thread->known_loops; loop++)
         if (is_alive(loop) || loop->many)
             return true;
     return false;
@@ -93,7 +95,8 @@ bool rules_runs_loop(const struct thread *thread) {
 bool rules_answered_outside(struct thread *thread, struct open_file *file) {
     if (thread->ran_out != NULL)
         thread->ran_out->timed = true;
-    for (struct loop *loop = thread->loops; thread->left_frame && loop < thread->loops + LOOPS; loop++) {
+    for (struct loop *loop = thread->loops; thread->left_frame && loop < thread->loops + thread->known_loops;
+         loop++) {
         if (!is_alive(loop) || loop->epoll->set == NULL || !interest_watches(loop->epoll->set, file))
             continue;
         bool exact = loop_is_exact(loop);

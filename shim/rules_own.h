@@ -10,6 +10,32 @@
 void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence);
 
+/* F2: what nobody here fills was read, and this frame's wait had reported it: that is the work of whoever
+ * registered it (rules_read.c). */
+void registered_adopt(struct thread *thread, const struct passage *passage);
+
+/* E5, E7 (rules_wait.c): it may be somebody else's. Consumes the reference and returns another. */
+struct context *not_proven(struct thread *thread, struct context *context);
+/* E5: what was read from an eventfd or pipe, as it is to be adopted: consumes the reference and returns
+ * another. */
+static inline struct context *wake_up_context(struct thread *thread, const struct open_file *file,
+                                              struct context *context) {
+    return file_has(file, FILE_DRAINS) ? not_proven(thread, context) : context;
+}
+/* It was this one, of this serial (0: none), for so many. */
+static inline void wake_up_begins(struct thread *thread, const struct passage *passage,
+                                  const struct context *context, uint64_t serial, uint64_t count) {
+    struct wake_up *woke = &thread->woke;
+    woke->file = passage->file;
+    woke->generation = passage->generation;
+    woke->context = context;
+    woke->serial = serial;
+    woke->count = count;
+    woke->answered = 0;
+}
+/* This request is answered, in a wake-up or not (rules_read.c). */
+void wake_up_answers(struct thread *thread, const struct context *request);
+
 /* Is what opened the frame weaker than a connection or a continuation that is touched? (rules_write.c) */
 bool frame_is_weak(struct thread *thread);
 /* This request, or what was current. Consumes the reference. */

@@ -106,7 +106,11 @@ static void drained(struct thread *thread, const struct passage *passage) {
     frame_adopt(thread, context_ambiguous(current, NULL, 0, thread->flow.serial), EVIDENCE_READ);
 }
 
-static void pipe_adopt(struct thread *thread, const struct passage *passage, struct context *context) {
+static void pipe_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+                       long result) {
+    const struct context *brought = context;
+    uint64_t serial = brought != NULL ? atomic_load_explicit(&brought->serial, memory_order_relaxed) : 0;
+    context = wake_up_context(thread, passage->file, context);
     struct frame *frame = frame_top(thread);
     bool another = frame != NULL && frame->file == passage->file &&
                    frame->provenance.evidence == EVIDENCE_READ &&
@@ -117,6 +121,8 @@ static void pipe_adopt(struct thread *thread, const struct passage *passage, str
         return;
     frame->tentative = true; /* E5 */
     frame->several |= another;
+    if (!passage->peek)
+        wake_up_begins(thread, passage, brought, serial, result > 0 ? (uint64_t)result : 1);
 }
 
 /* Count was lost, or what is queued was never there: when the carrier is seen to be empty while nobody
@@ -141,14 +147,18 @@ static void pipe_read(struct thread *thread, const struct passage *passage, long
     if (!passage->reading) {
         mailbox_clear(file->mailbox);
         if (something && !is_fed_elsewhere(file))
-            pipe_adopt(thread, passage, NULL);
+            pipe_adopt(thread, passage, NULL, result);
+        else if (result >= 0)
+            registered_adopt(thread, passage);
         return;
     }
     bool lost = false;
     if (something) {
         struct delivery delivery = pipe_take(thread, passage, result, buffers, count);
-        if (!delivery.elsewhere)
-            pipe_adopt(thread, passage, delivery.context);
+        if (delivery.elsewhere)
+            registered_adopt(thread, passage);
+        else
+            pipe_adopt(thread, passage, delivery.context, result);
         lost = !delivery.known && !delivery.elsewhere;
     }
     if (idle || lost)

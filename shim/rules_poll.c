@@ -58,7 +58,7 @@ static void poll_see(struct thread *thread, struct batch *batch, int fd, uint32_
 }
 
 /* After the real call. NULL: there is nothing to look at, or to do. */
-static struct thread *poll_over(const struct wait *wait, int result, struct rest *rest) {
+static inline struct thread *poll_over(const struct wait *wait, int result, struct rest *rest) {
     struct thread *thread = wait->thread != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return NULL;
@@ -132,7 +132,7 @@ void rules_select_end(const struct wait *wait, const struct selection *selection
 
 void rules_futex_waits(struct here here) {
     frame_settle(here);
-    struct thread *thread = thread_self != NULL && thread_self->inherited ? thread_enter() : NULL;
+    struct thread *thread = local.thread != NULL && local.thread->inherited ? thread_enter() : NULL;
     if (thread == NULL)
         return;
     rules_thread_waits(thread, here);

@@ -90,12 +90,17 @@ static bool has_rested(const struct queue_part *part, struct here here) {
 
 /* Whoever waits where it waited last, or where it had no work when it waited before, is back at the bottom of
  * its loop, if its request was answered: whatever it waits for, since each worker of a pool may have a
- * condition of its own. */
-static void waits_again(struct thread *thread, struct here here) {
+ * condition of its own. What is waited for in the middle of requests, too, is a lock (E11): there an answer
+ * may have more to it than what was written so far. */
+static void waits_again(struct thread *thread, const void *what, struct here here) {
     struct queue_part *part = &thread->queue;
     bool rested = has_rested(part, here);
-    if ((rested || same_place(part->waited, here)) && !is_handed(thread))
-        queue_comes_back(thread, here);
+    if (thread->depth == 1 && !is_handed(thread)) {
+        if (!is_answered(thread, frame_top(thread), here))
+            queue_waits_inside(what);
+        else if ((rested || same_place(part->waited, here)) && !queue_is_inside(queue_of(what)))
+            queue_comes_back(thread, here);
+    }
     part->waited = here;
     if (!rested && queue_is_idle(thread))
         part->rests[part->next_rest++ % QUEUE_RESTS] = here;
@@ -122,7 +127,8 @@ static struct queue *consumers_queue(struct thread *thread, const void *mutex, c
     case QUEUE_WAIT_CONSUMER:
         if (queue_has_spoken(queue))
             rules_thread_is_worker(thread);
-        queue_comes_back(thread, here);
+        if (!queue_is_inside(queue) || is_handed(thread))
+            queue_comes_back(thread, here);
         if (queue_is_idle(thread))
             return queue;
         if (!thread->inherited)
@@ -182,7 +188,7 @@ static void falls_asleep(struct thread *thread, struct queue *queue, bool empty)
 
 /* Does a wait on this matter to anybody? */
 static bool wait_matters(const void *address) {
-    const struct thread *thread = thread_self;
+    const struct thread *thread = local.thread;
     bool has_work =
         thread != NULL && (thread->inherited || thread->depth > 0 || thread->flow.current != NULL);
     return has_work || queue_may_watch(address) || queue_work_may_come();
@@ -226,7 +232,7 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
     thread->queue.woke = NULL;
     rules_thread_waits(thread, here);
     bell_comes_back(thread, condition, mutex, here);
-    waits_again(thread, here);
+    waits_again(thread, condition, here);
     if (queue_of(mutex) == NULL)
         looks_idle(thread, mutex, condition, here);
     struct queue *queue = consumers_queue(thread, mutex, condition, here);
@@ -367,7 +373,7 @@ void rules_units_begin(const void *semaphore, int units, struct here here) {
         return;
     left_its_sleep(thread);
     rules_thread_waits(thread, here);
-    waits_again(thread, here);
+    waits_again(thread, semaphore, here);
     if (queue_of(semaphore) == NULL && units == 0)
         looks_idle(thread, semaphore, NULL, here);
     struct queue *queue = consumers_queue(thread, semaphore, NULL, here);

@@ -27,10 +27,17 @@ static bool has_it_already(struct thread *thread, const struct context *context)
            (frame != NULL && frame->adopted_value && context_is(context, frame->adopted_serial));
 }
 
+/* In a later phase of a loop's turn, which works for many: until it has come back, and its frames reach
+ * there. */
+static bool frame_lies_outside(const struct thread *thread, const struct frame *frame) {
+    return frame->loop == NULL && thread->left_frame && rules_runs_loop(thread);
+}
+
 /* An empty one says "nobody knows": in a loop that watches
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
 void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence) {
+    thread->woke.file = NULL; /* what is answered from here on is no wake-up's, unless this was one */
     frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
@@ -47,8 +54,18 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
     const struct frame *frame = frame_top(thread);
-    if (frame != NULL && (frame->queued || frame_owes_logs(frame)))
+    if (frame != NULL && (frame->queued || frame_owes_logs(frame) || frame_lies_outside(thread, frame)))
         frame_passes(thread, passage->here);
+}
+
+/* In a batch this begins the next callback. */
+void registered_adopt(struct thread *thread, const struct passage *passage) {
+    const struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->loop == NULL || !frame_reported(frame, passage->file))
+        return;
+    const struct open_file *epoll = frame->loop->epoll;
+    if (epoll != NULL && epoll->set != NULL && cell_generation(&epoll->cell) == frame->loop->generation)
+        carrier_adopt(thread, passage, interest_context(epoll->set, passage->file), EVIDENCE_EVENT);
 }
 
 /* --- reading ------------------------------------------------------------------------------------- */
@@ -72,7 +89,7 @@ void rules_bury_before(int fd) {
 struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here) {
     struct passage passage = {
         .file = file, .generation = cell_generation(&file->cell), .here = here, .fd = fd, .messages = 1};
-    if (file_kind(file) == FILE_PLAIN || file_kind(file) == FILE_LISTENER)
+    if ((file_kind(file) == FILE_PLAIN && file->interests == NULL) || file_kind(file) == FILE_LISTENER)
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
@@ -145,12 +162,23 @@ static void read_end(struct thread *thread, const struct passage *passage) {
                       EVIDENCE_READ);
 }
 
+/* Another thread's wait has reported it: if that thread goes on with what is read here, it gets it back
+ * without any call. */
+static void read_for_another(const struct thread *thread, struct open_file *file) {
+    uint64_t wait = atomic_load_explicit(&file->waited, memory_order_relaxed);
+    if (wait == 0 || wait >> 32 == (uint32_t)thread->flow.serial || file->interests == NULL ||
+        atomic_exchange_explicit(&file->served, wait, memory_order_relaxed) == wait)
+        return;
+    interest_read_elsewhere(file, wait);
+}
+
 static void read_connection(struct thread *thread, const struct passage *passage, long result,
                             const struct iovec *buffers, int count) {
     if (result <= 0) {
         read_end(thread, passage);
         return;
     }
+    read_for_another(thread, passage->file);
     connection_learns(passage->file);
     struct context *request = request_of(thread, passage);
     rules_queue_evidence(thread, request);
@@ -168,6 +196,30 @@ static uint64_t counter_value(long result, const struct iovec *buffers, int coun
     return value;
 }
 
+/* The serial of the request that a context is surely of; 0: none. */
+static uint64_t work_serial(const struct context *context) {
+    const struct context *work = context_root_of(context);
+    if (work == NULL || context_certainty(context) == CONTEXT_IS_AMBIGUOUS)
+        return 0;
+    return atomic_load_explicit(&work->serial, memory_order_relaxed);
+}
+
+/* E5: what a wake-up says of its eventfd, or pipe. Who finishes something while another's wake-up is on its
+ * way need not write; then what was written says little of whose work is done. */
+void wake_up_answers(struct thread *thread, const struct context *request) {
+    struct wake_up *woke = &thread->woke;
+    uint64_t work = woke->file != NULL ? work_serial(request) : 0;
+    if (work == 0 || work == woke->answered || cell_generation(&woke->file->cell) != woke->generation)
+        return;
+    uint64_t brought =
+        woke->serial != 0 && context_is(woke->context, woke->serial) ? work_serial(woke->context) : 0;
+    woke->answered = work;
+    if (woke->count == 0 || (brought != 0 && brought != work))
+        file_mark(woke->file, FILE_DRAINS, true);
+    else
+        woke->count--;
+}
+
 static void read_eventfd(struct thread *thread, const struct passage *passage, long result,
                          const struct iovec *buffers, int count) {
     struct open_file *file = passage->file;
@@ -179,11 +231,14 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         mailbox_clear(file->mailbox);
     else
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
-    carrier_adopt(thread, passage, delivery.context, EVIDENCE_READ);
+    const struct context *brought = delivery.context;
+    uint64_t serial = brought != NULL ? atomic_load_explicit(&brought->serial, memory_order_relaxed) : 0;
+    carrier_adopt(thread, passage, wake_up_context(thread, file, delivery.context), EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
     frame_wakes_up(thread);
+    wake_up_begins(thread, passage, brought, serial, value);
     frame->provenance.by = delivery.origin.tid;
     trace_from(thread, &frame->provenance);
 }
@@ -193,12 +248,15 @@ static bool read_tells(long result) {
     return result >= 0 || (errno != EAGAIN && errno != EINTR && errno != EBADF && errno != EFAULT);
 }
 
-/* There was no more to come back for: the thread goes on with what it had of that. */
+/* There was no more to come back for: the thread goes on with what it had of that. In one that runs a loop
+ * the callback may be over with that, and whose work comes next is not known. */
 static void read_nothing(struct thread *thread, const struct passage *passage) {
-    if (passage->ended && file_kind(passage->file) != FILE_EVENTFD)
-        carrier_adopt(thread, passage,
-                      carrier_context(passage->file, passage->generation, thread->flow.serial),
-                      EVIDENCE_READ);
+    if (!passage->ended || file_kind(passage->file) == FILE_EVENTFD)
+        return;
+    carrier_adopt(thread, passage, carrier_context(passage->file, passage->generation, thread->flow.serial),
+                  EVIDENCE_READ);
+    if (rules_runs_loop(thread))
+        frame_doubt(thread, EVIDENCE_READ);
 }
 
 /* F5. A timer that fires once is over when that was read, and keeps nobody. */
@@ -226,7 +284,9 @@ static void read_over(long result, const struct iovec *buffers, int count) {
 
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
-    if (!read_tells(result))
+    if (file_kind(passage->file) == FILE_PLAIN)
+        registered_adopt(thread, passage);
+    else if (!read_tells(result))
         read_nothing(thread, passage);
     else if (file_kind(passage->file) == FILE_CONNECTION)
         read_connection(thread, passage, result, buffers, count);

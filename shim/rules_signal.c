@@ -3,27 +3,27 @@
 #include "rules.h"
 
 void rules_signal_begin(struct handling *handling) {
-    if (thread_guard == GUARD_BORROWED)
+    if (local.guard == GUARD_BORROWED)
         (void)process_is_borrowed(); /* if that is over, the guard is free */
     handling->witness = handling_witness((uintptr_t)handling);
     handling->outer_handler = thread_handler;
-    handling->outer_guard = thread_guard;
-    handling->outer = thread_self != NULL ? thread_self->interruption : NULL;
+    handling->outer_guard = local.guard;
+    handling->outer = local.thread != NULL ? local.thread->interruption : NULL;
     thread_handler = (uintptr_t)handling;
-    if (thread_guard == 0)
-        thread_guard = GUARD_HANDLER;
+    if (guard_is_free(local.guard))
+        local.guard = GUARD_HANDLER;
     atomic_signal_fence(memory_order_seq_cst);
 }
 
 void rules_signal_end(struct handling *handling) {
-    struct thread *thread = thread_self;
+    struct thread *thread = local.thread;
     if (thread != NULL && thread->interruption != handling->outer) {
-        thread_guard = (uintptr_t)__builtin_frame_address(0);
+        local.guard = (uintptr_t)__builtin_frame_address(0);
         atomic_signal_fence(memory_order_seq_cst);
         interruption_end(thread, handling->outer);
     }
     handling->witness = 0;
     thread_handler = handling->outer_handler;
     atomic_signal_fence(memory_order_seq_cst);
-    thread_guard = handling->outer_guard;
+    local.guard = handling->outer_guard;
 }

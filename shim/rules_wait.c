@@ -85,8 +85,8 @@ static void batch_add(struct batch *batch, struct context *context) {
 static struct context *connection_context(const struct thread *thread, const struct sighting *sighting,
                                           uint32_t events) {
     struct open_file *file = sighting->file;
-    bool continues = file_has(file, FILE_OUTSTANDING) || file_has(file, FILE_UNFINISHED) ||
-                     (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
+    bool continues =
+        file_has(file, FILE_OUTSTANDING | FILE_UNFINISHED) || (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
     uint64_t flow = thread->flow.serial;
     struct context *request = continues ? connection_request(file, sighting->generation, flow) : NULL;
     return request != NULL ? request : connection_root(file, sighting->generation, flow);
@@ -94,9 +94,10 @@ static struct context *connection_context(const struct thread *thread, const str
 
 /* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have
  * been served by then, or be served along with these. Consumes the reference and returns another. */
-static struct context *not_proven(struct context *context, struct thread *thread) {
-    struct context *doubtful =
-        context != NULL ? context_ambiguous(context, NULL, 0, thread->flow.serial) : NULL;
+struct context *not_proven(struct thread *thread, struct context *context) {
+    if (context == NULL || context->kind == CONTEXT_AMBIGUOUS)
+        return context;
+    struct context *doubtful = context_ambiguous(context, NULL, 0, thread->flow.serial);
     context_release(context);
     return doubtful;
 }
@@ -119,7 +120,7 @@ static struct context *event_context(struct thread *thread, const struct sightin
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
         batch->unread = true;
-        return not_proven(mailbox_peek_new(file->mailbox, thread->flow.serial).context, thread);
+        return not_proven(thread, mailbox_peek_new(file->mailbox, thread->flow.serial).context);
     case FILE_PIPE:
         batch->wake_up |= (events & EPOLLIN) != 0;
         return pipe_event(thread, sighting, events);
@@ -209,7 +210,11 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->mixed = batch->mixed;
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->unread = batch->unread && batch->mixed;
-    frame->queued = queued || frame->unread || loop_timers_due(wait->loop);
+    bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
+    frame->queued = queued || lent || frame->unread || loop_timers_due(wait->loop);
+    frame->various = batch->mixed || batch->first == NULL;
+    frame_watch(frame);
+    frame_inherits_debts(frame);
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);

@@ -88,6 +88,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct open_file *file = passage->file;
     struct context *request = cell_copy(&file->cell, passage->generation);
     const struct frame *frame = frame_top(thread);
+    wake_up_answers(thread, request);
     bool surely = context_descends_surely(thread->flow.current, request);
     bool likely = context_descends(thread->flow.current, request);
     bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
@@ -206,7 +207,7 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
-struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here) {
+struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
         file_kind(file) != FILE_EVENTFD)
@@ -217,7 +218,7 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
-        write_adopt(thread, &passage, &outgoing);
+        write_adopt(thread, &passage, outgoing);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
@@ -230,6 +231,12 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
 static void answered(const struct passage *passage) {
     struct context *request = cell_copy(&passage->file->cell, passage->generation);
     context_answered(request);
+    context_release(request);
+}
+
+static void answers_on(struct thread *thread, const struct passage *passage) {
+    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    frame_answers_on(thread, request);
     context_release(request);
 }
 
@@ -247,6 +254,9 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         !file_has(file, FILE_OUTSTANDING))
         answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
+    if (result > 0 && !answers && file_kind(file) == FILE_CONNECTION && frame_top(thread) != NULL &&
+        frame_top(thread)->various)
+        answers_on(thread, passage);
     if (answers || passage->passing)
         frame_wrote(thread, answers, passage->passing);
 }

@@ -3,15 +3,15 @@
 
 #include <stddef.h>
 
-static uint64_t weight_of(const struct stack *stack) {
+static uint64_t weight_of(const struct stack_range *stack) {
     return (uint64_t)stack->low * UINT64_C(0x9E3779B97F4A7C15);
 }
 
 /* The new one takes the place of the first on its way that is lighter, and divides what was below it. */
-void stacks_add(struct stack **root, struct stack *stack) {
+void stacks_add(struct stack_range **root, struct stack_range *stack) {
     while (*root != NULL && weight_of(*root) >= weight_of(stack))
         root = stack->low < (*root)->low ? &(*root)->left : &(*root)->right;
-    struct stack *rest = *root, **lower = &stack->left, **higher = &stack->right;
+    struct stack_range *rest = *root, **lower = &stack->left, **higher = &stack->right;
     *root = stack;
     while (rest != NULL) {
         if (rest->low < stack->low) {
@@ -27,12 +27,12 @@ void stacks_add(struct stack **root, struct stack *stack) {
     *lower = *higher = NULL;
 }
 
-void stacks_remove(struct stack **root, struct stack *stack) {
+void stacks_remove(struct stack_range **root, struct stack_range *stack) {
     while (*root != NULL && *root != stack)
         root = stack->low < (*root)->low ? &(*root)->left : &(*root)->right;
     if (*root == NULL)
         return;
-    struct stack *lower = stack->left, *higher = stack->right;
+    struct stack_range *lower = stack->left, *higher = stack->right;
     while (lower != NULL && higher != NULL) {
         if (weight_of(lower) > weight_of(higher)) {
             *root = lower;
@@ -47,8 +47,8 @@ void stacks_remove(struct stack **root, struct stack *stack) {
     *root = lower != NULL ? lower : higher;
 }
 
-struct stack *stacks_below(struct stack *root, uintptr_t address) {
-    struct stack *found = NULL;
+struct stack_range *stacks_below(struct stack_range *root, uintptr_t address) {
+    struct stack_range *found = NULL;
     while (root != NULL) {
         if (root->low < address) {
             found = root;
@@ -60,8 +60,8 @@ struct stack *stacks_below(struct stack *root, uintptr_t address) {
     return found;
 }
 
-struct stack *stacks_from(struct stack *root, uintptr_t address) {
-    struct stack *found = NULL;
+struct stack_range *stacks_from(struct stack_range *root, uintptr_t address) {
+    struct stack_range *found = NULL;
     while (root != NULL) {
         if (root->low >= address) {
             found = root;

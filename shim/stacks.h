@@ -7,17 +7,17 @@
 
 #include <stdint.h>
 
-struct stack {
-    struct stack *left, *right;
+struct stack_range {
+    struct stack_range *left, *right;
     uintptr_t low, high; /* [low, high) */
 };
 
-void stacks_add(struct stack **root, struct stack *stack);
+void stacks_add(struct stack_range **root, struct stack_range *stack);
 /* Does nothing when it is not in the tree. */
-void stacks_remove(struct stack **root, struct stack *stack);
+void stacks_remove(struct stack_range **root, struct stack_range *stack);
 /* The one with the highest addresses among those that begin below `address`; NULL: none does. */
-struct stack *stacks_below(struct stack *root, uintptr_t address);
+struct stack_range *stacks_below(struct stack_range *root, uintptr_t address);
 /* The lowest that begins at `address` or above. */
-struct stack *stacks_from(struct stack *root, uintptr_t address);
+struct stack_range *stacks_from(struct stack_range *root, uintptr_t address);
 
 #endif

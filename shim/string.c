@@ -3,8 +3,10 @@
  * stands in front of libc's: it would be called before it is ready, since our constructor is the first, and
  * would watch our memory.
  *
- * Short texts are what they see; only the searches run over a whole buffer, eight bytes at a time. */
-#include <stdint.h>
+ * Short texts are what most of them see: those that may see long ones, names and whole buffers, take sixteen
+ * or eight bytes at a time. */
+#include "../ctxstore/vector.h"
+
 #include <string.h>
 #include <wchar.h>
 
@@ -12,6 +14,7 @@
 
 /* What may point anywhere, into anything. */
 typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+typedef uint32_t __attribute__((may_alias, aligned(1))) half;
 
 static inline word word_of(unsigned char byte) {
     return 0x0101010101010101ULL * byte;
@@ -22,13 +25,33 @@ static inline int has_zero(word bytes) {
     return ((bytes - word_of(1)) & ~bytes & word_of(0x80)) != 0;
 }
 
+/* Where the first zero byte of a word is, of which there is one; the machines that we know are little-endian.
+ */
+static inline size_t zero_at(word bytes) {
+    return (size_t)__builtin_ctzll((bytes - word_of(1)) & ~bytes & word_of(0x80)) / 8;
+}
+
+/* What is no multiple of a piece's size ends in a piece that overlaps the one before. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
     char *out = to;
     const char *in = from;
-    for (; size >= sizeof(word); size -= sizeof(word), in += sizeof(word), out += sizeof(word))
+    if (size >= VECTOR_SIZE) {
+        size_t last = size - VECTOR_SIZE;
+        for (size_t i = 0; i < last; i += VECTOR_SIZE)
+            *(vector *)(out + i) = *(const vector *)(in + i);
+        *(vector *)(out + last) = *(const vector *)(in + last);
+    } else if (size >= sizeof(word)) {
+        size_t last = size - sizeof(word);
         *(word *)out = *(const word *)in;
-    while (size-- > 0)
-        *out++ = *in++;
+        *(word *)(out + last) = *(const word *)(in + last);
+    } else if (size >= sizeof(half)) {
+        size_t last = size - sizeof(half);
+        *(half *)out = *(const half *)in;
+        *(half *)(out + last) = *(const half *)(in + last);
+    } else {
+        while (size-- > 0)
+            *out++ = *in++;
+    }
     return to;
 }
 
@@ -50,8 +73,17 @@ void *memmove(void *to, const void *from, size_t size) {
 
 void *memset(void *memory, int byte, size_t size) {
     char *out = memory;
+    word filled = word_of((unsigned char)byte);
+    if (size >= VECTOR_SIZE) {
+        vector wide = (vector)(uint64_t __attribute__((vector_size(16)))){filled, filled};
+        size_t last = size - VECTOR_SIZE;
+        for (size_t i = 0; i < last; i += VECTOR_SIZE)
+            *(vector *)(out + i) = wide;
+        *(vector *)(out + last) = wide;
+        return memory;
+    }
     for (; size >= sizeof(word); size -= sizeof(word), out += sizeof(word))
-        *(word *)out = word_of((unsigned char)byte);
+        *(word *)out = filled;
     while (size-- > 0)
         *out++ = (char)byte;
     return memory;
@@ -94,30 +126,32 @@ size_t strnlen(const char *text, size_t most) {
     return length;
 }
 
-/* Where the first zero byte of a word is, of which there is one; the machines that we know are little-endian.
- */
-static inline size_t zero_at(word bytes) {
-    return (size_t)__builtin_ctzll((bytes - word_of(1)) & ~bytes & word_of(0x80)) / 8;
+/* Where the first zero byte among the sixteen at `at` is; 16: there is none. */
+static inline size_t zero_in(const char *at) {
+    word low = *(const word *)at, high = *(const word *)(at + sizeof(word));
+    if (has_zero(low))
+        return zero_at(low);
+    return sizeof(word) + (has_zero(high) ? zero_at(high) : sizeof(word));
 }
 
-/* Aligned words never reach into a page that the text is not in; nor does the first one, unless the text
+/* Aligned vectors never reach into a page that the text is not in; nor does the first one, unless the text
  * begins at the end of a page. */
 size_t strlen(const char *text) {
     enum { PAGE = 4096 };
     const char *at = text;
-    if ((uintptr_t)text % PAGE <= PAGE - sizeof(word)) {
-        word first = *(const word *)text;
-        if (has_zero(first))
-            return zero_at(first);
-        at += sizeof(word) - (uintptr_t)text % sizeof(word);
+    if ((uintptr_t)text % PAGE <= PAGE - VECTOR_SIZE) {
+        size_t length = zero_in(text);
+        if (length < VECTOR_SIZE)
+            return length;
+        at += VECTOR_SIZE - (uintptr_t)text % VECTOR_SIZE;
     } else {
-        for (; (uintptr_t)at % sizeof(word) != 0; at++)
+        for (; (uintptr_t)at % VECTOR_SIZE != 0; at++)
             if (*at == '\0')
                 return (size_t)(at - text);
     }
-    while (!has_zero(*(const word *)at))
-        at += sizeof(word);
-    return (size_t)(at - text) + zero_at(*(const word *)at);
+    while (!vector_any(*(const vector *)at == 0))
+        at += VECTOR_SIZE;
+    return (size_t)(at - text) + zero_in(at);
 }
 
 char *strcpy(char *restrict to, const char *restrict from) {

@@ -12,6 +12,7 @@
 #include "trace.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
@@ -22,12 +23,8 @@ static struct slab threads = SLAB(sizeof(struct thread));
 
 _Atomic(struct thread *) thread_records;
 
-_Thread_local struct thread *thread_self;
 _Thread_local uintptr_t frame_limit = UINTPTR_MAX;
 
-/* A handler that leaves by siglongjmp never gives the guard back; a later entry from a shallower address
- * shows that. */
-_Thread_local uintptr_t thread_guard;
 _Thread_local uintptr_t thread_handler;
 static _Thread_local bool ended;
 
@@ -47,19 +44,40 @@ static void thread_free(struct thread *thread) {
     slab_give(&threads, thread);
 }
 
+/* A thread that makes others has some records in reserve: for each it would take the lock from the one that
+ * has ended last, on another processor. They are few, for they are large. */
+enum { RESERVE = 4 };
+static _Thread_local struct slab_cache reserve;
+
+struct thread *thread_prepare(void) {
+    if (reserve.free == NULL)
+        reserve.free = slab_take_chain(&threads, RESERVE, &reserve.count);
+    return reserve.free != NULL ? slab_cache_take(&reserve, &threads) : NULL;
+}
+
+void thread_unprepare(struct thread *record) {
+    slab_give(&threads, record);
+}
+
+/* The record becomes this thread's. */
+static void thread_take(struct thread *thread, int tid) {
+    memset(&thread->flow, 0, /* its place in the list stays */
+           offsetof(struct thread, frames) - offsetof(struct thread, flow));
+    flow_begin(&thread->flow, NULL);
+    if (!thread->listed)
+        record_list(thread);
+    atomic_store_explicit(&thread->tid, tid, memory_order_release);
+    local.tid = tid;
+    local.thread = thread;
+    frame_limit = UINTPTR_MAX;
+}
+
 static struct thread *thread_new(void) {
     struct thread *thread = slab_take(&threads);
     if (thread == NULL)
         return NULL;
-    memset(&thread->flow, 0,
-           sizeof *thread - offsetof(struct thread, flow)); /* its place in the list stays */
-    flow_begin(&thread->flow, NULL);
-    if (!thread->listed)
-        record_list(thread);
-    atomic_store_explicit(&thread->tid, kernel_tid(), memory_order_release);
-    local.tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
-    thread_self = thread;
-    frame_limit = UINTPTR_MAX;
+    thread->start_with = (struct start){0};
+    thread_take(thread, kernel_tid());
     return thread;
 }
 
@@ -77,11 +95,11 @@ static void end_of_helper(void *nothing) {
  * signal's own frame, with the machine's registers in it, is larger than this. */
 enum { SIGNAL_FRAME = 512 };
 static bool guard_holds(uintptr_t here) {
-    if (thread_guard == 0 || thread_guard == GUARD_HANDLER)
+    if (guard_is_free(local.guard) || local.guard == GUARD_HANDLER)
         return false;
-    bool comparable = thread_self != NULL && thread_on_own_stack(thread_self, here) &&
-                      thread_on_own_stack(thread_self, thread_guard);
-    return !comparable || here + SIGNAL_FRAME <= thread_guard;
+    bool comparable = local.thread != NULL && thread_on_own_stack(local.thread, here) &&
+                      thread_on_own_stack(local.thread, local.guard);
+    return !comparable || here + SIGNAL_FRAME <= local.guard;
 }
 
 /* Threads that libc starts for itself (timers, asynchronous I/O) end unseen by our hooks: libc is asked to
@@ -93,36 +111,42 @@ static void manage_end(struct thread *thread) {
 }
 
 struct thread *thread_enter_slow(uintptr_t here) {
-    if (ended || (thread_guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
+    if (ended || (local.guard == GUARD_BORROWED && process_is_borrowed()) || guard_holds(here) ||
         !process_check())
         return NULL;
-    bool in_handler = thread_guard == GUARD_HANDLER;
-    if (in_handler && thread_self == NULL) /* to be told of this thread's end takes memory from malloc */
+    bool in_handler = local.guard == GUARD_HANDLER;
+    if (in_handler && local.thread == NULL) /* to be told of this thread's end takes memory from malloc */
         return NULL;
-    if (thread_guard != 0 && !in_handler)
+    if (!guard_is_free(local.guard) && !in_handler)
         lock_abandon_held(); /* whoever had it left by a jump */
-    thread_guard = here;
+    local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
-    struct thread *thread = thread_self != NULL ? thread_self : thread_new();
+    struct thread *thread = local.thread != NULL ? local.thread : thread_new();
     if (thread == NULL)
-        thread_leave();
+        thread_leave_slow();
     else if (!thread->managed)
         manage_end(thread);
     if (in_handler && thread != NULL && !interruption_open(thread, here)) {
-        thread_guard = GUARD_HANDLER;
+        local.guard = GUARD_HANDLER;
         return NULL;
     }
     return thread;
 }
 
+void thread_leave_slow(void) {
+    thread_leave();
+    if (local.thread == NULL)
+        local.guard = GUARD_NO_RECORD;
+}
+
 int thread_pause(void) {
     int kept = errno;
-    thread_leave();
+    thread_leave_slow();
     return kept;
 }
 
 void thread_resume(int kept) {
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     errno = kept;
 }
@@ -138,17 +162,19 @@ void thread_bury_slow(void) {
 }
 
 bool thread_enter_ended(void) {
-    if (!ended || thread_guard != 0)
+    if (!ended || !guard_is_free(local.guard))
         return false;
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+    local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
     return true;
 }
 
 void thread_leave_ended(void) {
-    graveyard_bury();
+    if (!graveyard_empty())
+        graveyard_bury();
     local_end();
-    thread_leave();
+    slab_cache_end(&reserve, &threads);
+    thread_leave_slow();
 }
 
 void thread_inherit(struct thread *thread, struct context *start) {
@@ -160,22 +186,30 @@ void thread_inherit(struct thread *thread, struct context *start) {
         trace_adopt(thread, start, EVIDENCE_START);
 }
 
-void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size) {
-    if (!process_check()) {
-        context_release(start);
+/* The kernel's number of this thread, which pthread_create has just made: libc knows it, and tells it in the
+ * number of the thread's clock, as the kernel makes those. To ask the kernel would be a tenth of what hooks
+ * add to a thread. */
+static int tid_of_new(void) {
+    enum { CLOCK_BITS = 3 };
+    clockid_t clock;
+    int tid = pthread_getcpuclockid(pthread_self(), &clock) == 0 ? ~(clock >> CLOCK_BITS) : 0;
+    return tid > 0 ? tid : kernel_tid();
+}
+
+void thread_begin(struct thread *record, uintptr_t top) {
+    const struct start *start = &record->start_with;
+    if (!process_check()) { /* it can't be: then this record is lost */
+        context_release(start->context);
         return;
     }
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
-    struct thread *thread = thread_new();
-    if (thread != NULL) {
-        thread->managed = true;
-        thread->start_origin = origin;
-        thread->own_high = thread->stack_high = stack_size != 0 ? top + 1 : 0;
-        thread->own_low = thread->stack_low = stack_size < top ? top - stack_size : 0;
-        thread_inherit(thread, start);
-    } else {
-        context_release(start);
-    }
+    local.guard = (uintptr_t)__builtin_frame_address(0);
+    int tid = tid_of_new();
+    lock_own_name(tid);
+    thread_take(record, tid);
+    record->managed = true;
+    record->own_high = record->stack_high = start->stack_size != 0 ? top + 1 : 0;
+    record->own_low = record->stack_low = start->stack_size < top ? top - start->stack_size : 0;
+    thread_inherit(record, start->context);
     thread_leave();
 }
 
@@ -193,12 +227,13 @@ void thread_end(void) {
     coroutine_thread_end(thread);
     frame_end_all(thread);
     flow_end(&thread->flow);
-    graveyard_bury();
+    if (!graveyard_empty())
+        graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
     connection_thread_end(thread);
     trace_thread_end(thread);
-    thread_self = NULL;
+    local.thread = NULL;
     frame_limit = UINTPTR_MAX;
     thread_free(thread);
     ended = true;
@@ -229,14 +264,14 @@ bool thread_forked(void) {
     struct thread *record = atomic_load_explicit(&thread_records, memory_order_relaxed);
     bool alone = true;
     for (; record != NULL; record = record->next) {
-        if (record == thread_self)
+        if (record == local.thread)
             continue;
         alone &= atomic_load_explicit(&record->tid, memory_order_relaxed) == 0;
         atomic_store_explicit(&record->tid, 0, memory_order_relaxed);
     }
     local.tid = kernel_tid();
-    if (thread_self != NULL)
-        atomic_store_explicit(&thread_self->tid, local.tid, memory_order_relaxed);
+    if (local.thread != NULL)
+        atomic_store_explicit(&local.thread->tid, local.tid, memory_order_relaxed);
     graveyard_forget();
     return alone;
 }

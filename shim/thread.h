@@ -1,8 +1,8 @@
 /* What the shim knows of each thread: its flow, its dispatch frames, the event loops it runs.
  *
  * A thread's record is made when it is first needed, kept in type-stable memory and reached through one
- * initial-exec TLS pointer. Only its thread writes it. The *guard* is the one place that keeps us out
- * of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
+ * initial-exec TLS pointer (local.thread). Only its thread writes it. The *guard* is the one place that keeps
+ * us out of our own way: a hook that is entered while our bookkeeping is on the stack below it (a signal
  * handler, an allocator) gets no thread and does nothing but its real call. */
 #ifndef SHIM_THREAD_H
 #define SHIM_THREAD_H
@@ -30,7 +30,8 @@ struct loop {
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint16_t answers, lines; /* E5: of late: what it answered, and lines of a log that followed an answer */
+    uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
+    uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
 };
 
@@ -54,6 +55,7 @@ struct frame {
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
+    bool various;                 /* ... or none: it may go on with work of several requests */
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
@@ -65,13 +67,15 @@ struct frame {
     bool fresh;                   /* ... and no hook was entered since it answered */
     bool touched;                 /* ... and something else was touched since */
     bool watched;                 /* ... and a log after it is looked out for */
+    bool noted;                   /* a log was written since something was touched: it has its line */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
-    uint16_t answers, followed; /* ... how many it gave, and how many a line followed; not learnt from yet */
-    uint8_t unlogged, lines;    /* mixed: answers that no log followed; lines of a log after several such */
-    uintptr_t passing;          /* its context is only for sure while who read from here goes on; 0: it is */
-    uintptr_t edge, limit;      /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    bool from_queue;            /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;             /* ... was handed over by one */
+    uint16_t answers, followed;   /* ... how many it gave, and lines it wrote; not learnt from yet */
+    uint8_t unlogged, lines; /* various: answers that no log followed; lines of a log after several such */
+    uint8_t inherited;       /* ... how many of those the batch before has left */
+    uintptr_t passing;       /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t edge, limit;   /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;         /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;          /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */
@@ -88,6 +92,16 @@ struct queue_part {
     struct queue_pending pending; /* its last enqueue, if the signal for it may still come */
     struct bell_handoff handed;   /* by a bell: kept to be judged; without its context */
     uint8_t rung;                 /* by which kind it was woken up, until its section ends */
+};
+
+/* E5: what the innermost frame was woken up by. */
+struct wake_up {
+    struct open_file *file; /* an eventfd or pipe; NULL: none */
+    uint32_t generation;
+    const struct context *context; /* what it brought, recognised by its serial, */
+    uint64_t serial;
+    uint64_t count;    /* and for so many more */
+    uint64_t answered; /* the request that was answered in it last: its serial */
 };
 
 /* A call on a mailbox's carrier that has not come back: more than one when a signal handler makes one. */
@@ -129,56 +143,77 @@ struct parked {
 /* Which flow is on. */
 enum turn { TURN_OWN, TURN_COROUTINE, TURN_NOBODY };
 
+/* What a new thread is to do, and with what it begins (F1). */
+struct start {
+    void *(*routine)(void *);
+    int (*c11_routine)(void *);
+    void *argument;
+    struct context *context; /* a reference */
+    struct origin origin;    /* who starts it */
+    size_t stack_size;       /* at least, in bytes; 0: not known */
+};
+
 struct thread {
     void *free_link;     /* the slab's, while free */
     struct thread *next; /* of all records that there ever were (census.h); constant */
     bool listed;         /* it has its place there */
     _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
-    struct frame frames[FRAMES_DEEPEST];
-    unsigned depth;
-    struct loop loops[LOOPS];
-    unsigned next_loop;
+    unsigned depth; /* of frames */
+    unsigned known_loops, next_loop;
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     struct queue_part queue;
+    struct wake_up woke;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */
     uint64_t start_serial;
-    struct origin start_origin; /* who started it */
-    uint64_t waits;             /* counts waits, to name them */
-    bool left_frame;            /* work of the last wait goes on at a shallower depth than its frame */
-    struct loop *left_loop;     /* whose frame that was, and how shallow that depth is */
+    uint64_t waits;         /* counts waits, to name them */
+    bool left_frame;        /* work of the last wait goes on at a shallower depth than its frame */
+    struct loop *left_loop; /* whose frame that was, and how shallow that depth is */
     uintptr_t left_at;
-    struct loop *ran_out;                      /* E3: whose last wait ran out */
-    struct recent *recent;                     /* connections that it has served lately (connection.h) */
-    struct open_file *closing;                 /* taken out of its slot by a close that is on its way */
-    struct reservation reserved[RESERVATIONS]; /* outermost first */
+    struct loop *ran_out;      /* E3: whose last wait ran out */
+    struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    struct recent *recent;     /* connections that it has served lately (connection.h) */
     unsigned reservations;
     bool managed; /* its end will be seen */
     enum turn turn;
     struct coroutine *coroutine; /* TURN_COROUTINE: which */
     uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
     uint64_t own_clear;          /* no coroutine was on it when so many stacks had been added (coroutine.h) */
-    struct parked own;           /* not TURN_OWN: the thread's own flow */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
     struct interruption *interruption; /* the innermost handler that has used the shim */
+    /* From here on a record begins as another thread has left it: these are written before they are read. */
+    struct frame frames[FRAMES_DEEPEST];       /* the outermost first, `depth` of them */
+    struct loop loops[LOOPS];                  /* `known_loops` of them */
+    struct reservation reserved[RESERVATIONS]; /* outermost first, `reservations` of them */
+    struct start start_with;                   /* of a thread that pthread_create made */
+    struct parked own;                         /* not TURN_OWN: the thread's own flow */
 };
 
 /* The newest of all records. They are never freed, so whoever begins here may go along `next` at any time. */
 extern _Atomic(struct thread *) thread_records;
 
-extern _Thread_local struct thread *thread_self;
 /* The shallowest address at which the innermost frame still holds. */
 extern _Thread_local uintptr_t frame_limit;
 
-/* Who is inside the guard: 0 nobody, else the stack address where it was taken; or GUARD_BORROWED, since a
- * vfork: while the child runs in our memory, it finds the guard taken; or GUARD_HANDLER, in a signal handler
- * that has not used the shim yet. */
-enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2 };
-extern _Thread_local uintptr_t thread_guard;
+/* States of the guard (local.guard), which only its thread changes:
+ *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no
+ * further GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
+ *   GUARD_HANDLER    in a signal handler that has not used the shim yet
+ *   GUARD_BURY       nobody is inside, but values wait to be destroyed
+ *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer
+ *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it
+ * back; a later entry from a shallower address shows that. */
+enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3 };
+static inline bool guard_is_free(uintptr_t guard) {
+    return guard == 0 || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
+}
+static inline bool guard_is_address(uintptr_t guard) {
+    return guard > GUARD_NO_RECORD;
+}
 
 /* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
  * was left by a jump stays here until the next hook notices. */
@@ -187,29 +222,41 @@ extern _Thread_local uintptr_t thread_handler;
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
 struct thread *thread_enter_slow(uintptr_t here);
-static inline struct thread *thread_enter(void) {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    struct thread *thread = thread_self;
-    if (__builtin_expect(thread == NULL || thread_guard != 0 || !process_check(), 0))
-        return thread_enter_slow(here);
-    thread_guard = here;
-    atomic_signal_fence(memory_order_seq_cst);
+/* What the guard's 0 says, for the compiler's use. */
+static inline struct thread *thread_known(void) {
+    struct thread *thread = local.thread;
+    if (thread == NULL)
+        __builtin_unreachable();
     return thread;
 }
-/* The same for a thread that has a record, without looking whether this is a fork child: enough for what
- * touches nothing but the thread's own. */
-static inline struct thread *thread_enter_known(void) {
-    struct thread *thread = thread_self;
-    if (__builtin_expect(thread == NULL || thread_guard != 0, 0))
-        return NULL;
-    thread_guard = (uintptr_t)__builtin_frame_address(0);
+static inline struct thread *thread_enter(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    if (__builtin_expect(local.guard != 0 || !process_check(), 0))
+        return thread_enter_slow(here);
+    local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
-    return thread;
+    return thread_known();
+}
+/* The same for a thread that has a record and nothing to bury, without looking whether this is a fork child:
+ * enough for what touches nothing but the thread's own. */
+static inline struct thread *thread_enter_known(void) {
+    if (__builtin_expect(local.guard != 0, 0))
+        return NULL;
+    local.guard = (uintptr_t)__builtin_frame_address(0);
+    atomic_signal_fence(memory_order_seq_cst);
+    return thread_known();
 }
 static inline void thread_leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    thread_guard = 0;
+    local.guard = __builtin_expect(graveyard_empty(), 1) ? 0 : GUARD_BURY;
 }
+/* After thread_enter_known, when no value can have been dropped since. */
+static inline void thread_leave_known(void) {
+    atomic_signal_fence(memory_order_seq_cst);
+    local.guard = 0;
+}
+/* Where there may be no record. */
+void thread_leave_slow(void);
 /* Takes the guard off while the program's code runs, from inside it; what the first returns (errno, which
  * is the hooked call's: H12) the second gets back. */
 int thread_pause(void);
@@ -228,9 +275,14 @@ static inline void thread_bury(void) {
         thread_bury_slow();
 }
 
-/* F1. A thread that starts with this context (a reference) on a stack of at least `stack_size` bytes
- * (0: not known). Called on the new thread, at its very beginning; `top` is an address in its frame. */
-void thread_begin(struct context *start, struct origin origin, uintptr_t top, size_t stack_size);
+/* F1. A record for a thread that is about to be made, whose `start_with` the caller fills in. NULL without
+ * memory. */
+struct thread *thread_prepare(void);
+/* It was not made; `start_with` is the caller's. */
+void thread_unprepare(struct thread *record);
+/* On the new thread, at its very beginning; `top` is an address in its frame. What it is to do stays in
+ * `start_with`. */
+void thread_begin(struct thread *record, uintptr_t top);
 /* A thread that has nothing of its own yet starts in this context (a reference). Watchers are told: to the
  * new flow it is a change. */
 void thread_inherit(struct thread *thread, struct context *start);

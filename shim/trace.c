@@ -1,30 +1,22 @@
 /* The timeline's writer: see trace.h, and tracefile.h for the file.
- *
- * Space in the file is taken before it is touched: a disk that is full means that a thread is not recorded,
- * and not that the program dies of SIGBUS. For the same reason nothing is made that the limit on a file's
- * size forbids, which would be a signal, too. */
+ * A disk that is full means that a thread is not recorded (mapfile.h). */
 #include "trace.h"
 
 #include "../ctxstore/kernel.h"
 #include "comm.h"
 #include "environment.h"
+#include "mapfile.h"
 #include "options.h"
 #include "process.h"
 #include "say.h"
 #include "text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-
-#ifndef MADV_POPULATE_WRITE
-#    define MADV_POPULATE_WRITE 23
-#endif
 
 bool trace_on;
+bool trace_scopes;
 
 enum { NAMED = 512, PATH_ROOM = 4096 + OPTION_TEXT_ROOM, COMM = 16 };
 
@@ -69,41 +61,10 @@ static size_t file_size(void) {
     return TRACE_HEADER + (size_t)TRACE_RINGS * slots_wanted() * sizeof(struct trace_slot);
 }
 
-static bool is_allowed(size_t size) {
-    struct rlimit limit = {0};
-    return kernel_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur >= size;
-}
-
-/* Takes the space of a part of the mapping; kernels before 5.14 cannot: -EINVAL. */
-static long populate(void *memory, size_t size) {
-    return kernel_call(SYS_madvise, (long)memory, (long)size, MADV_POPULATE_WRITE, 0, 0, 0);
-}
-
-static void *file_map(long fd, size_t size) {
-    if (kernel_call(SYS_ftruncate, fd, (long)size, 0, 0, 0, 0) != 0)
-        return NULL;
-    long memory = kernel_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory < 0 && memory > -4096)
-        return NULL;
-    long populated = populate((void *)memory, TRACE_HEADER);
-    if (populated == -EINVAL)
-        populated = kernel_call(SYS_fallocate, fd, 0, 0, (long)size, 0, 0);
-    if (populated == 0)
-        return (void *)memory;
-    kernel_unmap((void *)memory, size);
-    return NULL;
-}
-
-/* Nobody's file is written to, and no link is followed. */
-static long file_make(const char *name) {
-    return kernel_call(SYS_openat, AT_FDCWD, (long)name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                       0600, 0, 0);
-}
-
 /* The process that was started first has the file itself; any other, one with its pid behind the name. */
 static long file_make_own(bool first) {
     char name[PATH_ROOM + 24];
-    long fd = first ? file_make(path) : -EEXIST;
+    long fd = first ? mapfile_make(path, file_size()) : -EEXIST;
     if (fd != -EEXIST)
         return fd;
     struct text text = text_in(name, sizeof name);
@@ -111,13 +72,13 @@ static long file_make_own(bool first) {
     text_put(&text, ".");
     text_put_number(&text, (uint64_t)process_pid());
     text_end(&text);
-    return file_make(name);
+    return mapfile_make(name, file_size());
 }
 
 static bool trace_open(bool first) {
     size_t size = file_size();
-    long fd = is_allowed(size) ? file_make_own(first) : -EFBIG;
-    struct trace_header *made = fd >= 0 ? file_map(fd, size) : NULL;
+    long fd = file_make_own(first);
+    struct trace_header *made = fd >= 0 ? mapfile_map(fd, size, TRACE_HEADER) : NULL;
     if (fd >= 0)
         kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
     if (made == NULL)
@@ -151,8 +112,8 @@ static void path_set(void) {
 }
 
 static void root_ended(const struct context *root) {
-    if (thread_self != NULL && thread_guard > GUARD_HANDLER)
-        trace_note(thread_self, TRACE_END, root, 0);
+    if (local.thread != NULL && guard_is_address(local.guard))
+        trace_note(local.thread, TRACE_END, root, 0);
 }
 
 /* What the process was started in is a root, too. */
@@ -166,7 +127,7 @@ static void begin_incoming(void) {
 }
 
 void trace_start(void) {
-    trace_on = options.comm;
+    trace_on = trace_scopes = options.comm;
     if (options.trace[0] == '\0')
         return;
     path_set();
@@ -174,7 +135,7 @@ void trace_start(void) {
     if (writers == NULL || !trace_open(true))
         say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
     else
-        trace_on = true;
+        trace_on = trace_scopes = true;
     if (header != NULL) {
         context_ended = root_ended;
         begin_incoming();
@@ -187,8 +148,8 @@ void trace_forked(void) {
         return;
     kernel_unmap(header, file_size());
     header = NULL;
-    if (thread_self != NULL)
-        thread_self->trace = NULL;
+    if (local.thread != NULL)
+        local.thread->trace = NULL;
     memset(writers, 0, TRACE_RINGS * sizeof *writers);
     for (int i = 0; i < TRACE_RINGS / 64; i++)
         atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
@@ -209,15 +170,14 @@ static int ring_take(void) {
     return -1;
 }
 
-/* A new ring's space is taken now; -EINVAL: it was at start-up. */
+/* A new ring's space is taken now. */
 static bool ring_prepare(int ring) {
     struct trace_writer *writer = &writers[ring];
     size_t size = header->slots * sizeof(struct trace_slot);
     if (writer->slots != NULL)
         return true;
     struct trace_slot *slots = (struct trace_slot *)((char *)header + TRACE_HEADER + (size_t)ring * size);
-    long populated = populate(slots, size);
-    if (populated != 0 && populated != -EINVAL)
+    if (!mapfile_take(slots, size))
         return false;
     writer->slots = slots;
     uint32_t rings = atomic_load_explicit(&header->rings, memory_order_relaxed);

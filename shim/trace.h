@@ -23,7 +23,10 @@
 #endif
 
 /* Is there a timeline, or are threads named? Written at start-up, constant afterwards but in a fork child. */
-extern bool trace_on;
+extern __attribute__((visibility("hidden"))) bool trace_on;
+/* Is more to be kept of a scope than its node: for the timeline, or a call stack (unwind.h)? Then the quick
+ * ways to open and close one leave it to the others. Set at start-up. */
+extern __attribute__((visibility("hidden"))) bool trace_scopes;
 
 void trace_start(void);
 /* In a fork child. */
@@ -44,15 +47,22 @@ static inline bool trace_wanted(void) {
     return __builtin_expect(trace_on, 0);
 }
 
-/* A scope was opened. push(serial, name, thread) */
-static inline void trace_push(struct thread *thread, const struct context *scope, const char *name) {
+/* A scope was opened. push(serial, name, thread). The quick path has the probe alone. */
+static inline __attribute__((always_inline)) void trace_push_probe(const struct context *scope,
+                                                                   const char *name) {
     PROBE(push, trace_serial(scope), name, local.tid, 0);
+}
+static inline void trace_push(struct thread *thread, const struct context *scope, const char *name) {
+    trace_push_probe(scope, name);
     if (trace_wanted())
         trace_write_push(thread, scope);
 }
-/* A scope was closed. pop(serial, thread) */
-static inline void trace_pop(struct thread *thread, uint64_t serial) {
+/* A scope was closed. pop(serial, thread). The quick path has the probe alone. */
+static inline __attribute__((always_inline)) void trace_pop_probe(uint64_t serial) {
     PROBE(pop, serial, local.tid, 0, 0);
+}
+static inline void trace_pop(struct thread *thread, uint64_t serial) {
+    trace_pop_probe(serial);
     if (trace_wanted())
         trace_note(thread, TRACE_POP, NULL, serial);
 }

@@ -12,6 +12,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/stack.h"
+#include "trace.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -155,6 +156,7 @@ bool unwind_start(unsigned one_in) {
     ours_low = (uintptr_t)ours.dlfo_map_start;
     ours_high = (uintptr_t)ours.dlfo_map_end;
     unwind_one_in = one_in;
+    trace_scopes = true;
     return true;
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /* One stack in so many is looked at; 0: none, and libunwind stays unbound. */
-extern unsigned unwind_one_in;
+extern __attribute__((visibility("hidden"))) unsigned unwind_one_in;
 
 /* Binds libunwind. False, with nothing changed, when it is not installed or there is no memory. */
 bool unwind_start(unsigned one_in);

@@ -4,6 +4,7 @@
 #include "escape.h"
 #include "holdings.h"
 #include "snapshot.h"
+#include "verb.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -128,32 +129,14 @@ static int show(const char *subject, const char *operation) {
 }
 
 int command_holders(int argc, char **argv) {
-    gboolean help = FALSE;
-    const GOptionEntry entries[] = {{"help", 'h', 0, G_OPTION_ARG_NONE, &help, "print this", NULL},
-                                    G_OPTION_ENTRY_NULL};
-    GError *error = NULL;
-    GOptionContext *context = g_option_context_new("PID|CORE [OPERATION]");
-    GOptionGroup *group = g_option_group_new("holders", "Options:", "Options", NULL, NULL);
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_help_enabled(context, FALSE);
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, description);
-    gboolean understood = g_option_context_parse(context, &argc, &argv, &error);
-    char *text = g_option_context_get_help(context, TRUE, NULL);
-    g_option_context_free(context);
-    int status = EXIT_REFUSED;
-    if (!understood) {
-        command_complain("holders", "%s", error->message);
-        g_error_free(error);
-    } else if (help) {
-        status = command_output_done(fputs(text, stdout) < 0 ? EXIT_OUTPUT : 0);
-    } else if (argc != 2 && argc != 3) {
-        command_complain("holders",
-                         "it takes one process id or core file; \"ctxshim holders --help\" says more");
-    } else {
-        status = show(argv[1], argc == 3 ? argv[2] : NULL);
-    }
-    g_free(text);
-    return status;
+    const struct verb verb = {.name = "holders",
+                              .subjects = "PID|CORE [OPERATION]",
+                              .summary = summary,
+                              .description = description,
+                              .most = 2,
+                              .wants = "it takes one process id or core file, and an operation"};
+    int status;
+    if (!verb_parse(&verb, &argc, argv, &status))
+        return status;
+    return show(argv[1], argc == 3 ? argv[2] : NULL);
 }

@@ -2,6 +2,7 @@
 #include "holdings.h"
 
 #include "record_file.h"
+#include "sockets.h"
 
 #include "../../ctxstore/stack.h"
 #include "../census.h"
@@ -19,6 +20,7 @@ struct taking {
     const GArray *tasks;
     GArray *held;
     GHashTable *modules; /* path -> struct record_module */
+    GHashTable *peers;   /* sockets.h; NULL: nobody has asked yet */
 };
 
 /* --- places -------------------------------------------------------------------------------------------- */
@@ -90,11 +92,22 @@ static GArray *places_of(struct taking *taking, uint16_t site) {
 
 /* --- holders ------------------------------------------------------------------------------------------- */
 
-static char *link_of(const struct target *target, int fd) {
-    char *path = g_strdup_printf("/proc/%d/fd/%d", target_memory(target)->pid, fd);
-    char *link = fd >= 0 && target_memory(target)->pid > 0 ? g_file_read_link(path, NULL) : NULL;
+/* A socket's peer, or what /proc says the descriptor is. */
+static char *link_of(struct taking *taking, int fd) {
+    int pid = target_memory(taking->target)->pid;
+    if (fd < 0 || pid == 0)
+        return g_strdup("");
+    char *path = g_strdup_printf("/proc/%d/fd/%d", pid, fd), *link = g_file_read_link(path, NULL);
     g_free(path);
-    return link != NULL ? link : g_strdup("");
+    if (link == NULL || !g_str_has_prefix(link, "socket:"))
+        return link != NULL ? link : g_strdup("");
+    if (taking->peers == NULL)
+        taking->peers = sockets_peers(pid);
+    const char *peer = g_hash_table_lookup(taking->peers, link);
+    if (peer == NULL)
+        return link;
+    g_free(link);
+    return g_strdup(peer);
 }
 
 static const struct task *task_of(const struct taking *taking, int inside) {
@@ -126,17 +139,17 @@ static void keep(const struct holding *holding, void *arg) {
         view.since = holding->gone->since;
     else if (!context_peek_request(memory, holding->at, &view))
         view.since = 0;
-    const struct task *task = holding->tid != 0 ? task_of(taking, holding->tid) : NULL;
+    const struct task *task = task_of(taking, holding->tid != 0 ? holding->tid : holding->origin.tid);
     struct held held = {.kind = holding->kind,
                         .operations = g_strdup(operations),
                         .thread = g_strdup(task != NULL ? task->name : ""),
-                        .link = link_of(taking->target, holding->fd),
+                        .link = link_of(taking, holding->fd),
                         .stack = places_of(taking, holding->origin.site),
                         .over = seconds_over(taking, view.since),
                         .gone = holding->gone != NULL,
                         .fd = holding->fd,
-                        .tid = task != NULL ? task->tid : holding->tid,
-                        .from = holding->origin.tid};
+                        .tid = holding->tid != 0 && task != NULL ? task->tid : holding->tid,
+                        .from = holding->tid == 0 && task != NULL ? task->tid : holding->origin.tid};
     g_array_append_val(taking->held, held);
 }
 
@@ -156,5 +169,7 @@ GArray *holdings_take(struct target *target, const struct census *census) {
     if (census->holders.layout == HOLDERS_LAYOUT)
         holders_take(target_memory(target), &census->holders, keep, &taking);
     g_hash_table_unref(taking.modules);
+    if (taking.peers != NULL)
+        g_hash_table_unref(taking.peers);
     return taking.held;
 }

@@ -12,8 +12,8 @@ struct census;
 struct held {
     enum holder_kind kind;
     char *operations; /* as ctxshim_stack has it; "..." and the rest when it is long */
-    char *thread;     /* the name of thread `tid`, or "" */
-    char *link;       /* what /proc says the descriptor is; "" */
+    char *thread;     /* the name of thread `tid`, or of `from` when no thread holds it; "" */
+    char *link;       /* what the descriptor is: a socket's peer, or as /proc says; "" */
     GArray *stack;    /* of struct place (record_file.h): where it was left there; may be empty */
     double over;      /* seconds since its request was over; negative: it goes on, or nobody noted it */
     bool gone;        /* the name alone: the context was let go */

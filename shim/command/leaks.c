@@ -6,16 +6,12 @@
 #include "suppressions.h"
 #include "symbols.h"
 #include "target.h"
+#include "verb.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct leaks_options {
-    char *suppressions;
-    gboolean help;
-};
 
 static const char summary[] =
     "Reports the context leaks of a program that ran, or runs, with \"ctxshim run --leaks\":\n"
@@ -179,35 +175,25 @@ int leaks_report(const char *subject, const char *suppressions_path, gboolean qu
  * ----------------------------------------------------------------------------------------------- */
 
 int command_leaks(int argc, char **argv) {
-    struct leaks_options options = {0};
-    const GOptionEntry entries[] = {{"suppressions", 's', 0, G_OPTION_ARG_FILENAME, &options.suppressions,
+    char *suppressions = NULL;
+    const GOptionEntry entries[] = {{"suppressions", 's', 0, G_OPTION_ARG_FILENAME, &suppressions,
                                      "do not report what this file lists", "FILE"},
-                                    {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "print this", NULL},
                                     G_OPTION_ENTRY_NULL};
+    const struct verb verb = {.name = "leaks",
+                              .subjects = "FILE|PID",
+                              .summary = summary,
+                              .description = description,
+                              .entries = entries,
+                              .most = 1,
+                              .wants = "it takes one record file or process id"};
     GError *error = NULL;
-    GOptionContext *context = g_option_context_new("FILE|PID");
-    GOptionGroup *group = g_option_group_new("leaks", "Options:", "Options", &options, NULL);
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_help_enabled(context, FALSE);
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, description);
-    gboolean understood = g_option_context_parse(context, &argc, &argv, &error);
-    char *help = g_option_context_get_help(context, TRUE, NULL);
-    g_option_context_free(context);
-    int status = EXIT_REFUSED;
-    if (understood && options.help)
-        status = fputs(help, stdout) < 0 ? EXIT_OUTPUT : 0;
-    else if (understood && argc != 2)
-        command_complain("leaks",
-                         "it takes one record file or process id; \"ctxshim leaks --help\" says more");
-    else if (understood)
-        status = leaks_report(argv[1], options.suppressions, FALSE, &error);
-    if (error != NULL) {
-        command_complain(argc == 2 ? argv[1] : "leaks", "%s", error->message);
-        g_error_free(error);
-    }
-    g_free(help);
-    g_free(options.suppressions);
+    int status;
+    if (!verb_parse(&verb, &argc, argv, &status))
+        return status;
+    status = leaks_report(argv[1], suppressions, FALSE, &error);
+    if (error != NULL)
+        command_complain(argv[1], "%s", error->message);
+    g_clear_error(&error);
+    g_free(suppressions);
     return command_output_done(status);
 }

@@ -3,6 +3,7 @@
 
 #include "escape.h"
 #include "snapshot.h"
+#include "verb.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 struct ps_options {
-    gboolean json, help;
+    gboolean json;
     double watch; /* seconds; 0: once */
 };
 
@@ -192,28 +193,15 @@ int command_ps(int argc, char **argv) {
          (__extension__(gpointer) take_watch), "look again every SECONDS (1), until the process ends",
          "SECONDS"},
         {"json", 'j', 0, G_OPTION_ARG_NONE, &options.json, "one JSON object a look, on one line", NULL},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "print this", NULL},
         G_OPTION_ENTRY_NULL};
-    GError *error = NULL;
-    GOptionContext *context = g_option_context_new("PID|CORE");
-    GOptionGroup *group = g_option_group_new("ps", "Options:", "Options", &options, NULL);
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_help_enabled(context, FALSE);
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, description);
-    bool understood = g_option_context_parse(context, &argc, &argv, &error);
-    char *help = g_option_context_get_help(context, TRUE, NULL);
-    g_option_context_free(context);
-    int status = EXIT_REFUSED;
-    if (!understood)
-        status = refuse("ps", error);
-    else if (options.help)
-        status = command_output_done(fputs(help, stdout) < 0 ? EXIT_OUTPUT : 0);
-    else if (argc != 2)
-        command_complain("ps", "it takes one process id or core file; \"ctxshim ps --help\" says more");
-    else
-        status = show(argv[1], &options);
-    g_free(help);
-    return status;
+    const struct verb verb = {.name = "ps",
+                              .subjects = "PID|CORE",
+                              .summary = summary,
+                              .description = description,
+                              .entries = entries,
+                              .data = &options,
+                              .most = 1,
+                              .wants = "it takes one process id or core file"};
+    int status;
+    return verb_parse(&verb, &argc, argv, &status) ? show(argv[1], &options) : status;
 }

@@ -2,11 +2,12 @@
  * checked; an entry that does not hold together ends the reading there. */
 #include "record_file.h"
 
-#include "holdings.h"
 #include "snapshot.h"
+#include "survey.h"
 
 #include "../census.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* --- entries -----------------------------------------------------------------------------------------------
@@ -138,63 +139,6 @@ void record_free(struct record *record) {
     g_free(record);
 }
 
-/* --- what a running process holds -------------------------------------------------------------------------
- */
-
-static const char *const holder_words[] = {
-#define HOLDER_WORD(name, word) [name] = word,
-    HOLDER_KINDS(HOLDER_WORD)
-#undef HOLDER_WORD
-};
-
-static bool is_noted(const struct record *record, const char *operations) {
-    for (guint i = 0; i < record->leaks->len; i++) {
-        const struct leak_seen *leak = &g_array_index(record->leaks, struct leak_seen, i);
-        if (leak->entry->kind == LEAK_RETAINED && strcmp(leak->operations, operations) == 0)
-            return true;
-    }
-    return false;
-}
-
-static struct leak_seen leak_of(struct record *record, const struct held *held) {
-    struct record_leak *entry = g_new0(struct record_leak, 1);
-    entry->kind = LEAK_RETAINED;
-    entry->tid = held->tid != 0 ? held->tid : record->header->pid;
-    entry->count = 1;
-    entry->age = (uint64_t)(held->over * 1e9);
-    GString *about = g_string_new("held by a ");
-    g_string_append(about, holder_words[held->kind]);
-    if (held->fd >= 0)
-        g_string_append_printf(about, ", fd %d (%s)", held->fd, held->link);
-    if (held->gone)
-        g_string_append(about, ": its name alone, its values were let go");
-    const char *how = held->from != 0 ? g_strdup_printf("left there by thread %d", held->from) : "";
-    return (struct leak_seen){entry,
-                              g_strdup(held->operations),
-                              g_strdup(held->thread),
-                              g_string_free(about, FALSE),
-                              how,
-                              g_array_ref(held->stack),
-                              g_array_new(FALSE, FALSE, sizeof(struct place))};
-}
-
-/* What is held for too long right now: nobody has noted that yet. */
-static void survey_add(struct record *record, struct target *target, const struct census *census) {
-    GArray *holdings = holdings_take(target, census);
-    GArray *fresh = g_array_new(FALSE, FALSE, sizeof(struct leak_seen));
-    for (guint i = 0; i < holdings->len; i++) {
-        const struct held *held = &g_array_index(holdings, struct held, i);
-        if (!holding_retains(held->kind) || held->over < (double)record->header->leaks_after ||
-            is_noted(record, held->operations))
-            continue;
-        struct leak_seen leak = leak_of(record, held);
-        g_array_append_val(fresh, leak);
-    }
-    g_array_append_vals(record->leaks, fresh->data, fresh->len);
-    g_array_unref(fresh);
-    g_array_unref(holdings);
-}
-
 /* --- where they are
  * ------------------------------------------------------------------------------------------ */
 
@@ -206,6 +150,22 @@ struct record *record_of_file(const char *path, GError **error) {
     return record_read(bytes, size, error);
 }
 
+/* As far as it is used: the rest may have no space yet. */
+static struct record *region_read(const struct target *target, uint64_t region, GError **error) {
+    struct record_header header;
+    if (!target_read(target, region, &header, sizeof header)) {
+        g_set_error(error, target_error(), 0, "what it has found cannot be read (%s)", g_strerror(errno));
+        return NULL;
+    }
+    size_t size = CLAMP(header.used, sizeof header, RECORD_SIZE);
+    char *bytes = g_malloc0(size);
+    if (target_read(target, region, bytes, size))
+        return record_read(bytes, size, error);
+    g_set_error(error, target_error(), 0, "what it has found cannot be read (%s)", g_strerror(errno));
+    g_free(bytes);
+    return NULL;
+}
+
 struct record *record_of_process(const char *pid, GError **error) {
     struct target *target = target_open(pid, error);
     struct census *census = target != NULL ? snapshot_find(target, error) : NULL;
@@ -213,11 +173,7 @@ struct record *record_of_process(const char *pid, GError **error) {
     uint64_t region = 0;
     if (census != NULL && target_read(target, (uintptr_t)census->leaks, &region, sizeof region) &&
         region != 0) {
-        char *bytes = g_malloc0(RECORD_SIZE);
-        if (target_read(target, region, bytes, RECORD_SIZE))
-            record = record_read(bytes, RECORD_SIZE, error);
-        else
-            g_free(bytes);
+        record = region_read(target, region, error);
     } else if (census != NULL) {
         g_set_error(error, target_error(), 0,
                     "it does not look for leaks; start it with \"ctxshim run --leaks\"");

@@ -1,10 +1,8 @@
-/* A program under supervision: see supervise.h.
- *
- * All signals that can be are blocked and taken one by one. What comes from a terminal reaches the program by
- * itself, as it is in the same process group; what others send is passed on. */
+/* A program under supervision: see supervise.h, and follow.h for what happens while it runs. */
 #include "supervise.h"
 
 #include "command.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,36 +32,6 @@ bool supervise_begin(struct options *options) {
     g_string_append_printf(options->additions, "%srecord_path=\"%s\"", options->additions->len > 0 ? ":" : "",
                            options->record_path);
     return true;
-}
-
-/* --- while it runs ------------------------------------------------------------------------------------- */
-
-/* Its state has changed: true when it has ended. It stops, we stop; whoever continues us continues it. */
-static bool has_ended(pid_t child, int *status) {
-    while (waitpid(child, status, WNOHANG | WUNTRACED) == child) {
-        if (!WIFSTOPPED(*status))
-            return true;
-        kill(getpid(), SIGSTOP);
-        kill(child, SIGCONT);
-    }
-    return false;
-}
-
-static void pass_on(pid_t child, const siginfo_t *signal) {
-    bool from_terminal = signal->si_code == SI_KERNEL;
-    if (!from_terminal && signal->si_pid != child)
-        kill(child, signal->si_signo);
-}
-
-static int wait_for(pid_t child, const sigset_t *all) {
-    int status = 0;
-    siginfo_t signal;
-    do {
-        memset(&signal, 0, sizeof signal);
-        if (sigwaitinfo(all, &signal) > 0 && signal.si_signo != SIGCHLD)
-            pass_on(child, &signal);
-    } while (!has_ended(child, &status));
-    return status;
 }
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */
@@ -162,23 +130,18 @@ static void die_of(int signal) {
 }
 
 int supervise(const struct options *options, const char *path, char **argv) {
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGTSTP); /* the terminal's: it stops us both */
-    sigdelset(&all, SIGTTIN);
-    sigdelset(&all, SIGTTOU);
-    sigprocmask(SIG_SETMASK, &all, &before);
     fflush(NULL);
-    pid_t child = fork();
+    pid_t child = follow_begin() ? fork() : -1;
     if (child < 0) {
-        command_complain(argv[0], "it cannot be started (%s); free some memory", g_strerror(errno));
+        command_complain(argv[0], "it cannot be started (%s); free some memory or descriptors",
+                         g_strerror(errno));
         return EXIT_NOT_STARTED;
     }
     if (child == 0) {
-        sigprocmask(SIG_SETMASK, &before, NULL);
+        follow_undo();
         _exit(execute(path, argv));
     }
-    int status = wait_for(child, &all);
+    int status = follow(child);
     bool leaks = report(options, child);
     if (WIFSIGNALED(status))
         die_of(WTERMSIG(status));

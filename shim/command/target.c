@@ -51,6 +51,7 @@ static struct target *target_new(int pid, struct core_image *core) {
     struct target *target = g_new0(struct target, 1);
     target->pid = pid;
     target->memory.read = read_pieces;
+    target->memory.pid = pid;
     target->core = core;
     target->mappings = g_array_new(FALSE, TRUE, sizeof(struct mapping));
     target->tasks = g_array_new(FALSE, TRUE, sizeof(struct task));

@@ -2,6 +2,7 @@
 #include "command.h"
 
 #include "trace_file.h"
+#include "verb.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static const char description[] =
 
 struct trace_options {
     char *format;
-    gboolean alone, help;
+    gboolean alone;
 };
 
 static const struct format {
@@ -100,32 +101,26 @@ int command_trace(int argc, char **argv) {
         {"format", 'f', 0, G_OPTION_ARG_STRING, &options.format, "what to write; html without this",
          "html|perfetto|otlp"},
         {"alone", 0, 0, G_OPTION_ARG_NONE, &options.alone, "FILE only, without the files of children", NULL},
-        {"help", 'h', 0, G_OPTION_ARG_NONE, &options.help, "print this", NULL},
         G_OPTION_ENTRY_NULL};
+    const struct verb verb = {.name = "trace",
+                              .subjects = "FILE",
+                              .summary = summary,
+                              .description = description,
+                              .entries = entries,
+                              .most = 1,
+                              .wants = "it takes one file"};
     GError *error = NULL;
-    GOptionContext *context = g_option_context_new("FILE");
-    GOptionGroup *group = g_option_group_new("trace", "Options:", "Options", &options, NULL);
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_help_enabled(context, FALSE);
-    g_option_context_set_summary(context, summary);
-    g_option_context_set_description(context, description);
-    gboolean understood = g_option_context_parse(context, &argc, &argv, &error);
-    char *help = g_option_context_get_help(context, TRUE, NULL);
-    g_option_context_free(context);
-    int status = EXIT_REFUSED;
-    if (understood && options.help)
-        status = fputs(help, stdout) < 0 ? EXIT_OUTPUT : command_output_done(0);
-    else if (understood && argc != 2)
-        command_complain("trace", "it takes one file; \"ctxshim trace --help\" says more");
-    else if (understood && format_find(options.format) == NULL)
+    int status;
+    if (!verb_parse(&verb, &argc, argv, &status))
+        return status;
+    status = EXIT_REFUSED;
+    if (format_find(options.format) == NULL)
         command_complain("trace", "the format is html, perfetto or otlp, and not %s", options.format);
-    else if (understood)
+    else
         status = convert(&options, argv[1], &error);
     if (error != NULL)
-        command_complain(argc == 2 ? argv[1] : "trace", "%s", error->message);
+        command_complain(argv[1], "%s", error->message);
     g_clear_error(&error);
-    g_free(help);
     g_free(options.format);
     return status;
 }

@@ -360,15 +360,10 @@ static int crowd_once(void) {
     return atomic_load(&doubtful_items);
 }
 
-/* Writers that overlap, readers that overlap: the pointers tell which is whose. A count that was lost, when
- * one was pushed off the processor, leaves all in doubt until the pipe has been empty: so not every crowd
- * counts. */
+/* Writers that overlap, readers that overlap: the pointers tell which is whose, but for those of a writer who
+ * is pushed off the processor before he has said what he wrote. */
 CASE(F4, many_writers_and_many_readers) {
-    enum { CROWDS = 20 };
-    int doubtful = WRITERS * ITEMS;
-    for (int i = 0; i < CROWDS && doubtful >= WRITERS * ITEMS / 100; i++)
-        doubtful = crowd_once();
-    EXPECT(doubtful < WRITERS * ITEMS / 100);
+    EXPECT(crowd_once() < WRITERS * ITEMS / 20);
 }
 
 /* A full pipe of pointers, each of another context. */
@@ -549,6 +544,65 @@ CASE(F4, the_output_of_a_child_says_nothing) {
     EXPECT_STACK("A");
     ctxshim_pop(&a);
     REQUIRE(waitpid(child, &status, 0) == child);
+}
+
+/* What a loop reads of several children in one batch is for whom each was watched. Before a next read it may
+ * have gone on with another request. */
+CASE(F2, each_childs_output_is_read_for_whom_it_is_watched) {
+    static const char *const names[] = {"A", "B"};
+    int ends[2][2], listener = listen_somewhere(), epoll = epoll_create1(0);
+    int client = raw_connect(listener), server = accept(listener, NULL, NULL);
+    struct epoll_event events[4];
+    for (int i = 0; i < 2; i++) {
+        ctxshim_scope scope = ctxshim_push(names[i]);
+        open_pipe(ends[i], 0);
+        pid_t child = fork();
+        if (child == 0) {
+            say_to(ends[i][1], "x");
+            _exit(0);
+        }
+        close(ends[i][1]);
+        watch(epoll, EPOLL_CTL_ADD, ends[i][0], EPOLLIN);
+        ctxshim_pop(&scope);
+        REQUIRE(waitpid(child, NULL, 0) == child);
+    }
+    raw_write(client, "question");
+    REQUIRE(epoll_wait(epoll, events, 4, 1000) == 2);
+    EXPECT(hear(ends[0][0]) == 1);
+    EXPECT_STACK("A");
+    hear(server);
+    EXPECT_STACK("conn#1 req#1");
+    say_to(server, "answer");
+    char bytes[4]; /* read here: a line may still follow the answer, so it is for sure as deep as this */
+    EXPECT(read(ends[1][0], bytes, sizeof bytes) == 1);
+    EXPECT_STACK("B");
+    EXPECT(read(ends[0][0], bytes, sizeof bytes) == 0); /* its end, too */
+    EXPECT_STACK("A");
+}
+
+CASE(F2, so_is_a_fifo_that_was_opened_by_its_name) {
+    static const char *const names[] = {"A", "B"};
+    char directory[] = P_tmpdir "/ctxshim-fifo-XXXXXX", path[64];
+    int ends[2][2], epoll = epoll_create1(0);
+    struct epoll_event events[4];
+    REQUIRE(mkdtemp(directory) != NULL);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/fifo", directory);
+        REQUIRE(mkfifo(path, 0600) == 0);
+        ends[i][0] = open(path, O_RDONLY | O_NONBLOCK);
+        ends[i][1] = open(path, O_WRONLY);
+        unlink(path);
+        ctxshim_scope scope = ctxshim_push(names[i]);
+        watch(epoll, EPOLL_CTL_ADD, ends[i][0], EPOLLIN);
+        ctxshim_pop(&scope);
+        raw_write(ends[i][1], "x");
+    }
+    rmdir(directory);
+    REQUIRE(epoll_wait(epoll, events, 4, 1000) == 2);
+    for (int i = 1; i >= 0; i--) {
+        EXPECT(hear(ends[i][0]) == 1);
+        EXPECT_STACK(names[i]);
+    }
 }
 
 CASE(F4, a_fifo_opened_by_its_name_says_nothing) {

@@ -84,6 +84,7 @@ CASE_WITH("dispatch=exact", loops, no_poll_is_served_one_at_a_time) {
 }
 
 CASE(loops, the_listener_of_a_batch_is_nobodys) {
+    char bytes[64];
     connect_all();
     raw_write(clients[0], "question");
     int client = raw_connect(listener);
@@ -93,7 +94,7 @@ CASE(loops, the_listener_of_a_batch_is_nobodys) {
     int server = accept(listener, NULL, NULL);
     EXPECT_STACK("");
     raw_write(client, "question");
-    hear(server);
+    REQUIRE(read(server, bytes, sizeof bytes) > 0); /* here: it is for sure as deep as this */
     EXPECT_STACK("conn#4 req#1");
 }
 
@@ -195,6 +196,33 @@ CASE(loops, a_look_is_no_wait) {
     EXPECT(look(upstream) == 1);
     EXPECT_STACK("conn#2 req#1");
     answer(1);
+}
+
+/* The callbacks of this loop run at a shallower depth than its wait. */
+__attribute__((noinline)) static int wait_deeper(int milliseconds) {
+    volatile char room[512];
+    room[0] = 0;
+    int ready = poll(fds, CONNECTIONS + 1, milliseconds);
+    return ready + room[0];
+}
+
+/* Whose work comes after a callback that has found nothing more to read is not known: an idle callback's,
+ * say. */
+CASE(loops, a_callback_that_finds_nothing_to_read_may_be_over) {
+    char byte;
+    connect_all();
+    for (int i = 0; i < CONNECTIONS; i++)
+        REQUIRE(fcntl(servers[i], F_SETFL, O_NONBLOCK) == 0);
+    raw_write(clients[0], "question");
+    raw_write(clients[1], "question");
+    REQUIRE(wait_deeper(1000) == 2);
+    hear(servers[0]);
+    hear(servers[1]);
+    answer(0);
+    EXPECT(read(servers[0], &byte, 1) == -1 && errno == EAGAIN);
+    EXPECT_STACK("conn#1 req#1?");
+    answer(1);
+    EXPECT(strncmp(stack_now(), "conn#2 req#1", 12) == 0);
 }
 
 CASE(E2, a_poll_without_timeout_goes_on_with_what_is_queued) {

@@ -406,6 +406,39 @@ CASE(E11, a_lock_is_no_queue) {
         pthread_join(threads[i], NULL);
 }
 
+/* A language runtime's lock, waited for where there is no work, and between two parts of an answer as well.
+ */
+static pthread_mutex_t big_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t big_condition = PTHREAD_COND_INITIALIZER;
+
+__attribute__((noinline)) static void wait_for_the_big_lock(void) {
+    struct timespec soon;
+    clock_gettime(CLOCK_REALTIME, &soon);
+    soon.tv_nsec = (soon.tv_nsec + 2000000) % 1000000000;
+    soon.tv_sec += soon.tv_nsec < 2000000;
+    pthread_mutex_lock(&big_mutex);
+    EXPECT(pthread_cond_timedwait(&big_condition, &big_mutex, &soon) == ETIMEDOUT);
+    pthread_mutex_unlock(&big_mutex);
+}
+
+CASE(E11, no_answer_ends_at_a_lock) {
+    connect_all();
+    for (int round = 1; round < 4; round++) {
+        char expected[32], bytes[32];
+        snprintf(expected, sizeof expected, "conn#1 req#%d", round);
+        wait_for_the_big_lock();
+        raw_write(clients[0], "question");
+        REQUIRE(hear(servers[0]) == 8);
+        wait_for_the_big_lock();
+        EXPECT_STACK(expected);
+        say_to(servers[0], "an an");
+        wait_for_the_big_lock();
+        EXPECT_STACK(expected);
+        say_to(servers[0], "swer");
+        REQUIRE(raw_read(clients[0], bytes, sizeof bytes) == 9);
+    }
+}
+
 /* --- a worker with a condition of its own ------------------------------------------------------------ */
 
 /* One worker of a pool whose workers each have a condition: it answers a request, or only looks. */

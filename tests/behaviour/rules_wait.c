@@ -246,6 +246,34 @@ static void ask_all(void) {
         raw_write(clients[i], "question");
 }
 
+/* Whoever has something done while a wake-up is on its way only adds it to the list: what was written to the
+ * eventfd does not tell whose work the wake-up does. */
+CASE(E5, an_eventfd_that_wakes_up_for_more_than_was_written_to_it_is_in_doubt) {
+    struct epoll_event event;
+    int listener = listen_somewhere(), epoll = epoll_create1(0), fd = eventfd(0, EFD_NONBLOCK), askers[2],
+        asked[2];
+    uint64_t count;
+    for (int i = 0; i < 2; i++) {
+        askers[i] = raw_connect(listener);
+        asked[i] = accept(listener, NULL, NULL);
+    }
+    watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN);
+    for (int round = 1; round < 4; round++) {
+        char expected[32];
+        for (int i = 0; i < 2; i++) {
+            raw_write(askers[i], "question");
+            hear(asked[i]);
+        }
+        poke(fd); /* for the second, and the first had been done by then */
+        REQUIRE(epoll_wait(epoll, &event, 1, 1000) == 1);
+        REQUIRE(read(fd, &count, sizeof count) == sizeof count && count == 1);
+        snprintf(expected, sizeof expected, "conn#2 req#%d%s", round, round > 1 ? "?" : "");
+        EXPECT_STACK(expected);
+        say_to(asked[0], "answer");
+        say_to(asked[1], "answer");
+    }
+}
+
 CASE_WITH("dispatch=exact", E1, one_context_a_wait) {
     struct epoll_event events[8];
     connect_all();

@@ -22,7 +22,8 @@ $(FUZZ)/fuzz_environment: shim/environment.c shim/w3c.c $(wildcard ctxstore/*.c)
 $(FUZZ)/fuzz_suppressions: shim/command/suppressions.c shim/command/escape.c shim/command/target.c \
 	shim/command/core_image.c
 $(FUZZ)/fuzz_core: $(FUZZ_TARGET)
-$(FUZZ)/fuzz_record: $(FUZZ_TARGET) $(addprefix shim/command/, escape.c leaks.c record_file.c suppressions.c symbols.c)
+$(FUZZ)/fuzz_record: $(FUZZ_TARGET) $(addprefix shim/command/, escape.c holdings.c leaks.c record_file.c \
+	sockets.c suppressions.c survey.c symbols.c verb.c) shim/holders.c shim/holders_work.c
 $(FUZZ)/fuzz_elf: shim/command/elf_image.c shim/command/elf_needed.c
 
 FUZZ_PARSERS := options environment suppressions record core elf

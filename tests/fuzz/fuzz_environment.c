@@ -6,8 +6,6 @@
 #include "../../shim/thread.h"
 
 /* Start-up is not what is fuzzed. */
-_Thread_local struct thread *thread_self;
-_Thread_local uintptr_t thread_guard;
 _Atomic uint32_t *process_mine;
 bool process_set_right(void) {
     return false;

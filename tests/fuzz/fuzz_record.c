@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (record != NULL)
         record_free(record);
     if (error == NULL)
-        leaks_report(path, NULL, &error);
+        leaks_report(path, NULL, FALSE, &error);
     g_clear_error(&error);
     close(fd);
     return 0;

@@ -1,14 +1,16 @@
-# Leak finding, on programs with planted leaks and their clean twins.
+# Leak finding, on programs with planted leaks and their clean twins; and the supervisor that reports them.
 
-TEST_BINARIES += $(BUILD)/tests/test_leaks
+LEAK_TESTS := $(addprefix $(BUILD)/tests/,test_leaks test_supervisor)
+TEST_BINARIES += $(LEAK_TESTS)
 TEST_PREREQS += $(BUILD)/ctxshim $(BUILD)/libctxshim.so $(BUILD)/tests/leaks/planted
 
 # -O1: one call a line, and no two that are the same made one.
-$(BUILD)/tests/leaks/planted: tests/leaks/planted.c ctxstore/kernel.c tests/leaks/cases.def shim/ctxshim.h
+PLANTED := $(wildcard tests/leaks/planted*.c) ctxstore/kernel.c
+$(BUILD)/tests/leaks/planted: $(PLANTED) tests/leaks/planted.h tests/leaks/cases.def shim/ctxshim.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -g -O1 -fexceptions -Ishim -o $@ tests/leaks/planted.c ctxstore/kernel.c $(LDFLAGS) -pthread
+	$(CC) $(CFLAGS) -g -O1 -fexceptions -Ishim -o $@ $(PLANTED) $(LDFLAGS) -pthread
 
-$(BUILD)/tests/test_leaks: tests/leaks/test_leaks.c tests/leaks/cases.def
+$(LEAK_TESTS): $(BUILD)/tests/test_%: tests/leaks/test_%.c tests/leaks/cases.def
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' $(shell pkg-config --cflags criterion glib-2.0) -o $@ $< $(LDFLAGS) \
-		$(shell pkg-config --libs criterion glib-2.0)
+		$(shell pkg-config --libs criterion glib-2.0) -lutil

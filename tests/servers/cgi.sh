@@ -27,8 +27,11 @@ server.max-keep-alive-requests = 60000
 server.modules = ("mod_setenv", "mod_cgi")
 cgi.assign = (".cgi" => "")
 END
-[ -n "$MEASURE" ] || cat >>"$work/lighttpd.conf" <<'END'
+[ -n "$MEASURE$LEAKS" ] || cat >>"$work/lighttpd.conf" <<'END'
 setenv.set-environment = ("LD_PRELOAD" => env.LD_PRELOAD, "WITNESS_DIR" => env.WITNESS_DIR)
+END
+[ -z "$LEAKS" ] || cat >>"$work/lighttpd.conf" <<'END'
+setenv.set-environment = ("LD_PRELOAD" => env.LD_PRELOAD, "CTXSHIM_OPTIONS" => env.CTXSHIM_OPTIONS)
 END
 
 start "$work/stderr" -- lighttpd -D -f "$work/lighttpd.conf"

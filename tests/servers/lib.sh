@@ -8,12 +8,16 @@
 #   CLIENTS    connections at the same time (50)
 #   REQUESTS   requests on each (100)
 #   THINK_US   longest pause of a client before a request (0)
+#   TIMEOUT    seconds for all of them (60)
 #   ANNOTATE   1: the shim also annotates the log lines, and they are judged too
 #   EXPLAIN    how many offending sightings to show (5)
 #   KEEP       a directory to keep records and logs in
 #   MEASURE    a directory: measure throughput instead of judging, round by round as drive() says below, with
 #   PLAIN      1: the server without the shim
 #   SECONDS_EACH  how long a round lasts (0.7)
+#   LEAKS      a directory: look for leaks instead of judging; what the servers' processes are found to have left lies
+#              there afterwards, as verdict() below says
+#   LEAKS_AFTER  seconds for which what is over may be held (2)
 #
 # Exit codes of a script: the judge's 0 or 1; 3 when it could not be brought to a verdict.
 # shellcheck shell=sh
@@ -25,11 +29,14 @@ DISPATCH=${DISPATCH:-auto}
 CLIENTS=${CLIENTS:-50}
 REQUESTS=${REQUESTS:-100}
 THINK_US=${THINK_US:-0}
+TIMEOUT=${TIMEOUT:-60}
 ANNOTATE=${ANNOTATE:-0}
 EXPLAIN=${EXPLAIN:-5}
 MEASURE=${MEASURE:-}
 PLAIN=${PLAIN:-0}
 SECONDS_EACH=${SECONDS_EACH:-0.7}
+LEAKS=${LEAKS:-}
+LEAKS_AFTER=${LEAKS_AFTER:-2}
 PATH="$PATH:/usr/sbin:/sbin"
 run=$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n') # in all markers
 stop_signal=TERM                                  # what ends the server that is started next
@@ -95,7 +102,10 @@ clean_up() {
 start() {
     log=$1
     shift
-    if [ -z "$MEASURE" ]; then
+    if [ -n "$LEAKS" ]; then
+        setsid "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" --option=leaks=1 --stacks=1 \
+            --leaks-after="$LEAKS_AFTER" --record-path="$work/leaks/record" "$@" >"$work/stdout" 2>"$log" </dev/null &
+    elif [ -z "$MEASURE" ]; then
         LD_PRELOAD="$tools/libwitness.so $SHIM $tools/libwitness-inner.so" WITNESS_DIR="$work/records" setsid \
             "$BUILD/ctxshim" run --library="$SHIM" --dispatch="$DISPATCH" "$@" >"$work/stdout" 2>"$log" </dev/null &
     elif [ "$PLAIN" != 1 ]; then
@@ -169,10 +179,10 @@ drive() {
     port=$2
     shift 2
     if [ -z "$MEASURE" ]; then
-        ask --protocol="$protocol" --port "$port" --timeout 60 "$@"
+        ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" "$@"
         return 0
     fi
-    ask --protocol="$protocol" --port "$port" --timeout 60 --seconds 0.3 "$@" # warm
+    ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" --seconds 0.3 "$@" # warm
     round=0
     while :; do
         while [ ! -e "$MEASURE/go.$round" ]; do
@@ -180,7 +190,7 @@ drive() {
             sleep 0.1
         done
         before=$(ticks)
-        ask --protocol="$protocol" --port "$port" --timeout 60 --seconds "$SECONDS_EACH" "$@"
+        ask --protocol="$protocol" --port "$port" --timeout "$TIMEOUT" --seconds "$SECONDS_EACH" "$@"
         used=$(($(ticks) - before))
         sed -n 's/^load: \([0-9]*\) of .*, \([0-9]*\)\/s$/\1 \2/p' "$work/load" |
             awk -v used="$used" '{ print $2, (used > 0 ? used : 1) * 1000000 / $1 }' >"$MEASURE/rate.new"
@@ -200,10 +210,42 @@ settle() {
     done
 }
 
+# Pids of what was started, with its children (each server leads a session), that the shim is in.
+processes() {
+    for stat in /proc/[0-9]*/stat; do
+        sed 's/ (.*) . [0-9-]* [0-9-]*//' "$stat" 2>/dev/null || :
+    done | while read -r pid session _; do
+        case " $started" in
+        *" $session:"*) ! grep -q "$(basename "$SHIM")" "/proc/$pid/maps" 2>/dev/null || echo "$pid" ;;
+        esac
+    done
+}
+
+# The clients have gone, and what may be held no longer has been for long enough: asks each process, and reads what
+# those left that have ended before. One file for each in $LEAKS: leaks.PID, and holders.PID of one that was alive.
+look_for_leaks() {
+    sleep "$((LEAKS_AFTER + 2))"
+    for pid in $(processes); do
+        "$BUILD/ctxshim" leaks "$pid" >"$LEAKS/leaks.$pid" 2>"$work/said" || [ $? = 23 ] || no_verdict "$(cat "$work/said")"
+        "$BUILD/ctxshim" holders "$pid" >"$LEAKS/holders.$pid" 2>"$work/said" || no_verdict "$(cat "$work/said")"
+    done
+    for record in "$work"/leaks/record.*; do
+        pid=${record#"$work/leaks/record."}
+        [ -e "$LEAKS/leaks.$pid" ] || [ ! -e "$record" ] ||
+            "$BUILD/ctxshim" leaks "$record" >"$LEAKS/leaks.$pid" 2>"$work/said" || [ $? = 23 ] ||
+            no_verdict "$(cat "$work/said")"
+    done
+}
+
 # verdict STATIONS [LOG...]: stops the servers, then judges the records, and the logs if they are annotated.
 verdict() {
     stations=$1
     shift
+    if [ -n "$LEAKS" ]; then
+        look_for_leaks
+        stop_all
+        exit 0
+    fi
     settle
     stop_all
     if [ "$ANNOTATE" = 1 ]; then
@@ -232,4 +274,4 @@ work=$(mktemp -d)
 chmod 755 "$work"
 trap clean_up EXIT
 trap 'exit 3' HUP INT TERM
-mkdir -m 1777 "$work/records"
+mkdir -m 1777 "$work/records" "$work/leaks"

@@ -157,3 +157,37 @@ Test(bytes, so_many_that_there_is_no_place_are_lost) {
     expect_unknown("pointer");
     cr_expect_eq(a->references, 1);
 }
+
+/* Both have had their effect before either comes back: which is read first is a guess. */
+Test(bytes, a_wrong_guess_does_not_lose_the_count) {
+    uint64_t first = reserve(a, "aaaaaaaa"), second = reserve(b, "bbbbbbbb");
+    expect_doubtful("bbbbbbbb");
+    commit(second, "bbbbbbbb");
+    expect_doubtful("aaaaaaaa");
+    commit(first, "aaaaaaaa");
+    post(b, "cccccccc");
+    expect_exact("cccccccc", b);
+}
+
+Test(bytes, after_a_wrong_guess_nobody_else_is_taken_for_it) {
+    uint64_t first = reserve(a, "aaaaaaaa"), second = reserve(b, "bbbbbbbb");
+    struct context *c = context_named("C");
+    uint64_t third = reserve(c, "cccccccc");
+    expect_doubtful("bbbbbbbb");
+    commit(second, "bbbbbbbb");
+    expect_doubtful("aaaaaaaa");
+    commit(third, "cccccccc");
+    expect_doubtful("cccccccc");
+    commit(first, "aaaaaaaa");
+    post(b, "dddddddd");
+    expect_exact("dddddddd", b);
+    context_release(c);
+}
+
+Test(bytes, a_right_guess_leaves_no_doubt_behind) {
+    uint64_t first = reserve(a, "aaaaaaaa"), second = reserve(b, "bbbbbbbb");
+    expect_doubtful("aaaaaaaa");
+    commit(second, "bbbbbbbb");
+    commit(first, "aaaaaaaa");
+    expect_exact("bbbbbbbb", b);
+}

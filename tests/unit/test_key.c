@@ -408,3 +408,61 @@ Test(key, more_watchers_than_there_is_room_for_are_refused) {
     key_destroy(key);
     cr_expect_not(watch_any());
 }
+
+/* --- references in stock ----------------------------------------------------------------------------------
+ */
+
+static void set_and_drop(struct key *key) {
+    struct flow flow = flow_new();
+    int value;
+    for (int i = 0; i < 1000; i++) {
+        struct scope scope = with(&flow, key, &value);
+        close_scope(&flow, scope);
+    }
+    flow_end(&flow);
+}
+
+Test(key, whose_values_are_gone_leaves_its_number_to_the_next) {
+    struct key *many[3 * KEY_STOCKS];
+    for (int i = 0; i < 3 * KEY_STOCKS; i++)
+        many[i] = key_create("of many", NULL);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 3 * KEY_STOCKS; i++)
+            set_and_drop(many[i]);
+    for (int i = 0; i < 3 * KEY_STOCKS; i++)
+        key_destroy(many[i]);
+    struct key *next = key_create("next", NULL);
+    cr_expect(next->number <= 3 * KEY_STOCKS, "number %u", next->number);
+    key_destroy(next);
+}
+
+static void *sets_and_ends(void *key) {
+    set_and_drop(key);
+    local_end();
+    return NULL;
+}
+
+Test(key, is_held_by_no_thread_that_has_ended) {
+    struct key *key = key_create("passing", NULL);
+    uint32_t number = key->number;
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, sets_and_ends, key), 0);
+    pthread_join(thread, NULL);
+    cr_expect_eq(atomic_load(&key->references), 1);
+    key_destroy(key);
+    struct key *next = key_create("next", NULL);
+    cr_expect_eq(next->number, number);
+    key_destroy(next);
+}
+
+Test(key, lives_as_long_as_a_value_of_another_thread) {
+    struct flow flow = flow_new();
+    struct key *key = key_create("kept", count_destroy);
+    int value = 0;
+    struct scope scope = with(&flow, key, &value);
+    key_destroy(key);
+    cr_expect_str_eq(key_name(key), "kept");
+    close_scope(&flow, scope);
+    graveyard_bury();
+    flow_end(&flow);
+}

@@ -17,6 +17,16 @@ UNIT_COMPILE = @mkdir -p $(@D); set -x; $(CC) $(CFLAGS) $(1) -o $@ $(UNIT_SOURCE
 $(BUILD)/tests/test_unit: $(UNIT_SOURCES) $(UNIT_STORE) $(UNIT_HEADERS)
 	$(call UNIT_COMPILE)
 
+# The shim's functions of strings, under other names.
+TEST_BINARIES += $(BUILD)/tests/test_string
+OWN_STRING := memcpy mempcpy memmove memset memcmp memchr memrchr strnlen strlen strcpy strncmp strcmp strchr strrchr \
+	strspn strcspn wcslen wmemchr
+$(BUILD)/tests/own_string.o: shim/string.c ctxstore/vector.h
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Wno-missing-prototypes -ffreestanding -fno-builtin $(foreach name,$(OWN_STRING),-D$(name)=own_$(name)) -c -o $@ $<
+$(BUILD)/tests/test_string: tests/unit/string/test_string.c $(BUILD)/tests/own_string.o
+	$(CC) $(CFLAGS) -fno-builtin -o $@ $< $(BUILD)/tests/own_string.o $(LDFLAGS) -lcriterion
+
 # Leaks are counted by the tests themselves (context_live, destroy); Criterion leaks a little of its own.
 SANITIZE_asan := -fsanitize=address
 SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
@@ -37,7 +47,7 @@ UNIT_PLAIN_COMPILE = @mkdir -p $(@D); set -x; $(CC) $(CFLAGS) $(1) -O1 -Itests/u
 $(BUILD)/tsan/test_unit: $(UNIT_PLAIN) $(UNIT_HEADERS)
 	$(call UNIT_PLAIN_COMPILE,-fsanitize=thread -Wno-tsan)
 $(BUILD)/valgrind/test_unit: $(UNIT_PLAIN) $(UNIT_HEADERS)
-	$(call UNIT_PLAIN_COMPILE)
+	$(call UNIT_PLAIN_COMPILE,-DNAME_BYTEWISE)
 
 check-tsan: $(BUILD)/tsan/test_unit
 	UNIT_STEPS=20000 TSAN_OPTIONS=halt_on_error=1 timeout 900 setarch -R $<
