@@ -224,8 +224,9 @@ uint64_t rules_received_from(const struct passage *passage, long result, const v
 /* Something is sent there that nobody waits for, or the answer itself after what came from another's frame:
  * that was a publish. */
 static void was_published(struct open_file *file, uint64_t address, const struct outstanding *outstanding) {
-    bool again = atomic_load_explicit(&file->foreign, memory_order_relaxed) == in_question(address);
-    if (!again || (outstanding->any && !outstanding->own))
+    uint32_t last = atomic_load_explicit(&file->foreign, memory_order_relaxed);
+    if (__builtin_expect(last == 0, 1) || last != in_question(address) ||
+        (outstanding->any && !outstanding->own))
         return;
     file_mark(file, FILE_PUBLISHES, true);
     file_mark(file, FILE_DEFERS, false);
