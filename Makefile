@@ -56,6 +56,10 @@ $(BUILD)/hooks/thread.o $(BUILD)/hooks/system.o $(BUILD)/shim/annotate_text.o: S
 # A scope is three words in registers: gathered in a vector first, they take longer.
 $(BUILD)/shim/api.o: SHIM_FLAGS += -fno-tree-slp-vectorize
 
+# Readers look for a TLSDESC relocation; where the compiler knows no other dialect, the older one is allowed.
+TLSDESC := $(shell echo | $(CC) -mtls-dialect=gnu2 -x c -c -o /dev/null - 2>/dev/null && echo -mtls-dialect=gnu2)
+$(BUILD)/shim/otel_slot.o: SHIM_FLAGS += -ftls-model=global-dynamic $(TLSDESC)
+
 # Its loops must not become calls of what they define; and it is -O2, whatever the rest is.
 $(BUILD)/shim/string.o: SHIM_FLAGS += -ffreestanding -fno-builtin -O2
 

@@ -40,20 +40,13 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     cell_lock(cell);
     if (cell_generation(cell) == generation) {
         context = cell_swap(cell, context);
-        cell->tid = origin.tid;
+        __atomic_store_n(&cell->tid, origin.tid, __ATOMIC_RELAXED);
         cell->site = origin.site;
         cell->lasting = 0;
         cell->let_go = 0;
     }
     lock_give(&cell->lock);
     context_release(context);
-}
-
-struct origin cell_origin(struct cell *cell) {
-    cell_lock(cell);
-    struct origin origin = {cell->tid, cell->site};
-    lock_give(&cell->lock);
-    return origin;
 }
 
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context) {

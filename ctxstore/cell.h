@@ -57,8 +57,10 @@ static inline bool cell_hold(struct cell *cell, uint32_t generation) {
     lock_give(&cell->lock);
     return false;
 }
-/* Who put there what is in it. */
-struct origin cell_origin(struct cell *cell);
+/* Which thread put there what is in it, or was, a moment ago; 0: not known. Takes no lock. */
+static inline int cell_giver(const struct cell *cell) {
+    return __atomic_load_n(&cell->tid, __ATOMIC_RELAXED);
+}
 /* Drops the context if it still is this one. */
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context);
 /* A new reference to the context, or NULL. */

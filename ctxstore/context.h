@@ -183,6 +183,12 @@ static inline void context_serials_after(uint64_t serial) {
     if (local.serial < serial)
         local.serial = 0;
 }
+/* Later nodes have this serial at least, and all that there are have lesser ones. In a fork child, which has
+ * one thread: its parent takes on with the same serials. */
+static inline uint64_t context_serials_anew(void) {
+    local.serial = 0;
+    return context_next_serial();
+}
 /* Takes that serial for another use. */
 static inline uint64_t context_take_serial(void) {
     uint64_t serial = context_next_serial();

@@ -10,6 +10,7 @@ static struct slab detour_slab = SLAB(sizeof(struct detour));
 static _Atomic uint64_t flow_serials = 1;
 
 void (*scope_report)(enum scope_fault fault, const struct scope_view *scope, const struct scope_view *around);
+void (*scope_left)(const struct context *node);
 
 static struct scope_view view_of(const struct context *node) {
     return (struct scope_view){node, site_address(node->site), node->flow, node->site};
@@ -358,8 +359,11 @@ static struct context *path_find(struct context *path, const struct scope *scope
 
 /* Marks `node` closed; says so when it had been left open. */
 static void leave(struct context *node, enum scope_fault fault, const struct scope_view *around) {
-    if (node->scoped && !context_mark(node, CONTEXT_CLOSED))
-        report(fault, view_of(node), around);
+    if (!node->scoped || context_mark(node, CONTEXT_CLOSED))
+        return;
+    if (scope_left != NULL)
+        scope_left(node);
+    report(fault, view_of(node), around);
 }
 
 /* The next node on the way from `node` that this flow made since; NULL: none. A path leads back in time, so

@@ -73,6 +73,10 @@ struct scope_view {
 extern void (*scope_report)(enum scope_fault fault, const struct scope_view *scope,
                             const struct scope_view *around);
 
+/* Told of each scope that was left open, when what is around it ends or is closed. Set once at start-up; may
+ * be NULL. */
+extern void (*scope_left)(const struct context *node);
+
 /* A new flow. Consumes the reference to `start`. */
 void flow_begin(struct flow *flow, struct context *start);
 /* Closes what is open, reports it, and leaves the flow empty. */

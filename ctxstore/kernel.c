@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 enum { PAGE = 4096 };
 
@@ -41,4 +42,9 @@ bool kernel_peek(void *to, const void *from, size_t size) {
             return false;
     memcpy(to, from, size);
     return true;
+}
+
+bool kernel_file_allowed(size_t size) {
+    struct rlimit limit = {0};
+    return kernel_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur >= size;
 }

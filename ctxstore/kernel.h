@@ -53,6 +53,9 @@ static inline long kernel_call(long number, long a, long b, long c, long d, long
 void *kernel_map(size_t size);
 void kernel_unmap(void *memory, size_t size);
 
+/* May this process make a file of that size? One that its limit forbids would be a signal. */
+bool kernel_file_allowed(size_t size);
+
 /* Process and thread ids as the kernel has them now, not as somebody cached them; negative: it is not asked.
  */
 int kernel_pid(void);

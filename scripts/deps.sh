@@ -70,8 +70,13 @@ varnishd varnish
 dnsmasq dnsmasq-base
 unbound unbound
 gunicorn gunicorn
+nghttpx nghttp2-proxy
+privoxy privoxy
+socat socat
+pdns_server pdns-server
 setpriv util-linux
 '
+matrix_libraries='pdns-backend-bind python3-waitress'
 
 peer_programs='
 python3 python3
@@ -108,7 +113,7 @@ peers)
     ;;
 matrix)
     programs=$matrix_programs
-    libraries=
+    libraries=$matrix_libraries
     ;;
 tools)
     programs=$tool_programs

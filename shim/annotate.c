@@ -312,14 +312,31 @@ bool annotate_begin(struct log_call *log, int fd) {
     return log->file != NULL;
 }
 
-void annotate_prefix(struct prefix *prefix) {
+static void prefix_of(struct prefix *prefix, const struct context *(*part)(const struct context *)) {
     prefix->size = prefix->mapped = 0;
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return;
-    if (thread->flow.current != NULL)
-        prefix_make(prefix, thread->flow.current);
+    const struct context *context = part(thread->flow.current);
+    if (context != NULL)
+        prefix_make(prefix, context);
     thread_leave();
+}
+
+static const struct context *all_of(const struct context *context) {
+    return context;
+}
+
+static const struct context *request_of(const struct context *context) {
+    return context_certainty(context) == CONTEXT_IS_AMBIGUOUS ? NULL : context_root_of(context);
+}
+
+void annotate_prefix(struct prefix *prefix) {
+    prefix_of(prefix, all_of);
+}
+
+void annotate_request(struct prefix *prefix) {
+    prefix_of(prefix, request_of);
 }
 
 void annotate_prefix_end(struct prefix *prefix) {

@@ -98,6 +98,8 @@ struct prefix {
 
 /* The prefix of what is current now; size 0: none. */
 void annotate_prefix(struct prefix *prefix);
+/* The same of the request alone that it belongs to; none when that is in doubt. */
+void annotate_request(struct prefix *prefix);
 void annotate_prefix_end(struct prefix *prefix);
 
 /* --- lines that are JSON (annotate_json.c) ----------------------------------------------------------- */
@@ -112,18 +114,18 @@ size_t annotate_json_member(char member[JSON_MEMBER], bool doubtful);
 
 /* --- logs that are no descriptor (annotate_system.c) ------------------------------------------------- */
 
-enum { SYSLOG_FORMAT = 2048, JOURNAL_BUFFERS = 128, JOURNAL_FIELD = 1024 };
+enum { SYSLOG_FORMAT = 2048, JOURNAL_BUFFERS = 128, JOURNAL_FIELDS = 2048 };
 
 /* What to give syslog in place of this format: `room` of SYSLOG_FORMAT bytes with the prefix in front, or the
  * format itself. `fortified`: libc looks whether it may have a %n. */
 const char *annotate_syslog_format(const char *format, bool fortified, char *room);
 
-/* A message to journald with one field more. Memory of its own alone: the thread may be cancelled meanwhile.
+/* A message to journald with two fields more. Memory of its own alone: the thread may be cancelled meanwhile.
  */
 struct journal_message {
     struct msghdr message;
     struct iovec buffers[JOURNAL_BUFFERS];
-    char field[JOURNAL_FIELD];
+    char fields[JOURNAL_FIELDS];
     size_t added; /* bytes */
 };
 /* False: it is to go as it is. The program's pointers may be bad (H22). */

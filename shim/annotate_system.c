@@ -2,10 +2,11 @@
  *
  * syslog gets a prefix in its format, with each % doubled: libc does the rest as ever (%m, LOG_PERROR).
  *
- * journald gets a field, CTXSHIM_OPERATION. Not where a program calls sd_journal_send: if we had a function
- * of that name, a program that asks whether libsystemd is there would find it. But all of its clients,
- * libsystemd and others, send one datagram in the native protocol to a socket of a known name, by sendmsg:
- * there the field goes in front, and where the message becomes too long for a datagram it goes without. */
+ * journald gets fields, CTXSHIM_OPERATION and CTXSHIM_REQUEST. Not where a program calls sd_journal_send: if
+ * we had a function of that name, a program that asks whether libsystemd is there would find it. But all of
+ * its clients, libsystemd and others, send one datagram in the native protocol to a socket of a known name,
+ * by sendmsg: there the fields go in front, and where the message becomes too long for a datagram it goes
+ * without. */
 #include "annotate.h"
 
 #include "../ctxstore/kernel.h"
@@ -65,18 +66,24 @@ static bool is_journal(const struct sockaddr_un *address, size_t size) {
     return *at != '\0' && length >= sizeof name - 1 && strcmp(path + length - (sizeof name - 1), name) == 0;
 }
 
-/* The prefix is "[", the text and "] ". */
-static size_t field_make(char *field) {
-    static const char key[] = "CTXSHIM_OPERATION=";
+/* The prefix is "[", the text and "] ". Returns the new size. */
+static size_t field_put(char *fields, size_t size, const char *key, const struct prefix *prefix) {
+    size_t name = strlen(key), length = prefix->size > 3 ? prefix->size - 3 : 0;
+    if (length == 0 || size + name + length + 1 > JOURNAL_FIELDS)
+        return size;
+    memcpy(fields + size, key, name);
+    memcpy(fields + size + name, prefix->text + 1, length);
+    fields[size + name + length] = '\n';
+    return size + name + length + 1;
+}
+
+static size_t fields_make(char *fields) {
     struct prefix prefix;
-    size_t size = 0;
     annotate_prefix(&prefix);
-    if (prefix.size > 3 && sizeof key + prefix.size < JOURNAL_FIELD) {
-        memcpy(field, key, sizeof key - 1);
-        size = sizeof key - 1 + prefix.size - 3;
-        memcpy(field + sizeof key - 1, prefix.text + 1, prefix.size - 3);
-        field[size++] = '\n';
-    }
+    size_t size = field_put(fields, 0, "CTXSHIM_OPERATION=", &prefix);
+    annotate_prefix_end(&prefix);
+    annotate_request(&prefix);
+    size = field_put(fields, size, "CTXSHIM_REQUEST=", &prefix);
     annotate_prefix_end(&prefix);
     return size;
 }
@@ -90,8 +97,8 @@ bool annotate_journal_message(const struct msghdr *message, struct journal_messa
         !kernel_peek(&address, to->message.msg_name, size) || !is_journal(&address, size) ||
         !kernel_peek(to->buffers + 1, to->message.msg_iov, count * sizeof *to->buffers))
         return false;
-    to->added = field_make(to->field);
-    to->buffers[0] = (struct iovec){to->field, to->added};
+    to->added = fields_make(to->fields);
+    to->buffers[0] = (struct iovec){to->fields, to->added};
     to->message.msg_iov = to->buffers;
     to->message.msg_iovlen = count + 1;
     return to->added > 0;

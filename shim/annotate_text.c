@@ -453,16 +453,11 @@ bool annotate_buffers(FILE *stream, annotate_fwrite *real, const struct iovec *b
 /* The public header shows the word that this bit of libc's is in, and not its name. */
 enum { STREAM_UNBUFFERED = 2 };
 
-/* A byte that is not ASCII is written \xNN: the stream's charset may not have it. */
-static bool widen(struct draft *draft, const char *text, size_t size) {
-    static const wchar_t digits[] = L"0123456789abcdef";
-    bool good = true;
-    for (const char *end = text + size; good && text < end; text++) {
-        unsigned char byte = (unsigned char)*text;
-        wchar_t wide[4] = {byte < 0x80 ? byte : L'\\', L'x', digits[byte >> 4], digits[byte & 15]};
-        good = draft_add(draft, wide, byte < 0x80 ? sizeof *wide : sizeof wide);
-    }
-    return good;
+/* What stands in front of a line, or behind its first character. */
+static bool widen_prefix(const struct spread *spread, struct draft *draft, bool first) {
+    const char *text = first ? spread->first : spread->each;
+    size_t size = first ? spread->first_size : spread->each_size;
+    return spread->json ? draft_widen_json(draft, text, size) : draft_widen(draft, text, size);
 }
 
 static bool spread_wide(const struct spread *spread, struct draft *draft, const wchar_t *text,
@@ -471,9 +466,10 @@ static bool spread_wide(const struct spread *spread, struct draft *draft, const 
     for (const wchar_t *end = text + length; good && text < end;) {
         const wchar_t *newline = wmemchr(text, L'\n', (size_t)(end - text));
         const wchar_t *next = newline != NULL ? newline + 1 : end;
+        if (!midline && spread->json)
+            good = draft_add(draft, text++, sizeof *text);
         if (!midline)
-            good = widen(draft, first ? spread->first : spread->each,
-                         first ? spread->first_size : spread->each_size);
+            good = good && widen_prefix(spread, draft, first);
         good = good && draft_add(draft, text, (size_t)(next - text) * sizeof *text);
         midline = first = false;
         text = next;
@@ -495,6 +491,23 @@ static bool narrow(struct draft *bytes, const struct draft *wide) {
     bytes->size = wcsrtombs(bytes->text, &from, size + 1, &state);
     errno = error;
     return bytes->size == size;
+}
+
+/* Do its lines get a member each, a prefix each, or, false, nothing? What is JSON's own is ASCII. */
+static bool wide_json(struct spread *spread, const struct draft *text) {
+    if (options.annotate_format != ANNOTATE_JSON)
+        return true;
+    struct draft ascii;
+    draft_begin(&ascii);
+    const wchar_t *at = draft_wide(text), *end = at + text->size / sizeof *at;
+    bool good = true;
+    for (; good && at < end; at++) {
+        const unsigned char byte = *at > 0 && *at < 0x80 ? (unsigned char)*at : 'x';
+        good = draft_add(&ascii, &byte, 1);
+    }
+    good = good && spread_json(spread, &ascii);
+    draft_end(&ascii);
+    return good;
 }
 
 /* libc would write an unbuffered stream's characters one by one. */
@@ -525,7 +538,8 @@ static bool wide_to_stream(struct log_call *log, const struct wide_outlet *to, s
 static bool wide_put(struct log_call *log, const struct wide_outlet *to, struct draft *text,
                      struct draft *wide, const struct scan *scan, bool *good) {
     struct spread spread = spread_begin(log, file_has(log->file, FILE_MIDLINE));
-    if (!spread_wide(&spread, wide, draft_wide(text), text->size / sizeof(wchar_t)))
+    if (!wide_json(&spread, text) ||
+        !spread_wide(&spread, wide, draft_wide(text), text->size / sizeof(wchar_t)))
         return false;
     draft_end(text);
     if ((to->stream->_flags & STREAM_UNBUFFERED) != 0 && narrow(text, wide)) {

@@ -99,7 +99,8 @@ static bool is_bare(const struct context *node, uint32_t references) {
            atomic_load_explicit(&node->root.renamed, memory_order_relaxed) == NULL;
 }
 
-/* The flags come last: whoever made something outstanding did so before he let go of it. */
+/* The flags come last: whoever made something outstanding did so before he let go of it. An answer that is on
+ * its way is outstanding until its call has returned. */
 static bool may_rest(const struct open_file *file, const struct context *root,
                      const struct context *request) {
     if (request != NULL &&
@@ -188,6 +189,7 @@ void connection_forget_served(struct thread *thread) {
 void connection_begin(struct open_file *file, uint32_t generation, struct context *root) {
     bool alive = cell_hold(&file->cell, generation);
     if (alive) {
+        atomic_store_explicit(&file->accepted_by, origin_here().tid, memory_order_relaxed);
         root_store(file, (uintptr_t)root);
         lock_give(&file->cell.lock);
     } else {

@@ -335,6 +335,7 @@ void coroutine_end(struct thread *thread) {
     frame_end_all(thread);
     flow_end(&thread->flow);
     park_nobody(thread);
+    trace_leave(thread);
     frame_limit_renew(thread);
     if (coroutine != NULL)
         coroutine_free(coroutine);

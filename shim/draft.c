@@ -112,3 +112,44 @@ bool draft_format_wide(struct draft *draft, int flag, const wchar_t *format, va_
             return false;
     }
 }
+
+bool draft_widen(struct draft *draft, const char *text, size_t size) {
+    static const wchar_t digits[] = L"0123456789abcdef";
+    bool good = true;
+    for (const char *end = text + size; good && text < end; text++) {
+        unsigned char byte = (unsigned char)*text;
+        wchar_t wide[4] = {byte < 0x80 ? byte : L'\\', L'x', digits[byte >> 4], digits[byte & 15]};
+        good = draft_add(draft, wide, byte < 0x80 ? sizeof *wide : sizeof wide);
+    }
+    return good;
+}
+
+/* A unit of UTF-16, as JSON has it. */
+static bool widen_unit(struct draft *draft, uint32_t unit) {
+    static const wchar_t digits[] = L"0123456789abcdef";
+    wchar_t wide[] = {L'\\',
+                      L'u',
+                      digits[unit >> 12 & 15],
+                      digits[unit >> 8 & 15],
+                      digits[unit >> 4 & 15],
+                      digits[unit & 15]};
+    return draft_add(draft, wide, sizeof wide);
+}
+
+bool draft_widen_json(struct draft *draft, const char *text, size_t size) {
+    bool good = true;
+    for (const char *end = text + size; good && text < end;) {
+        uint32_t code = (unsigned char)*text++;
+        if (code < 0x80) {
+            good = draft_widen(draft, text - 1, 1);
+            continue;
+        }
+        int more = code >= 0xf0 ? 3 : code >= 0xe0 ? 2 : 1;
+        for (code &= 0x3fU >> more; more > 0; more--)
+            code = code << 6 | (*text++ & 0x3f);
+        if (code >= 0x10000)
+            good = widen_unit(draft, 0xd7c0 + (code >> 10));
+        good = good && widen_unit(draft, code >= 0x10000 ? 0xdc00 | (code & 0x3ff) : code);
+    }
+    return good;
+}

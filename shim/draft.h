@@ -27,6 +27,11 @@ void draft_end(struct draft *draft);
 /* Makes room for so many bytes more. */
 bool draft_reserve(struct draft *draft, size_t more);
 bool draft_add(struct draft *draft, const void *bytes, size_t size);
+/* Adds text as wide characters. A stream's charset may not have what is not ASCII: such a byte is written
+ * \xNN. */
+bool draft_widen(struct draft *draft, const char *text, size_t size);
+/* The same inside a JSON string, of right UTF-8: as \uNNNN. */
+bool draft_widen_json(struct draft *draft, const char *text, size_t size);
 /* What the program's buffers hold, which may be bad addresses, as may the array itself unless it is trusted
  * (H22). False when not everything can be read. */
 bool draft_peek(struct draft *draft, const struct iovec *buffers, int count, bool trusted);

@@ -226,6 +226,25 @@ void frame_end(struct thread *thread) {
     trace_leave(thread);
 }
 
+/* A thread that goes on with its own request was given the connection. */
+static int giver_of(const struct thread *thread, const struct open_file *file) {
+    int by = cell_giver(&file->cell);
+    bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
+    return own && file_kind(file) == FILE_CONNECTION
+               ? atomic_load_explicit(&file->accepted_by, memory_order_relaxed)
+               : by;
+}
+
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
+    frame->provenance.carrier = (int)file_kind(file);
+    frame->provenance.fd = file->fd;
+    frame->provenance.by = by;
+    trace_from(thread, &frame->provenance);
+}
+
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
@@ -234,10 +253,7 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
         frame->handed_on = false;
     frame->file = file;
     frame->generation = generation;
-    frame->provenance.carrier = (int)file_kind(file);
-    frame->provenance.fd = file->fd;
-    frame->provenance.by = cell_origin(&file->cell).tid;
-    trace_from(thread, &frame->provenance);
+    frame_woken_by(thread, file, giver_of(thread, file));
 }
 
 bool frame_reported(const struct frame *frame, const struct open_file *file) {
@@ -278,8 +294,9 @@ void frame_reads(struct thread *thread, struct open_file *file) {
         frame->queued |= frame->file != file && file_kind(file) == FILE_CONNECTION && left_in_queue(frame);
         return;
     }
-    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
-    if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
+    uint32_t wait = file_wait_mark(frame->wait_serial);
+    uint32_t served = atomic_exchange_explicit(&file->served, wait, memory_order_relaxed);
+    if (served == wait || frame->file == NULL || frame->file == file)
         return;
     frame->queued |= left_in_queue(frame);
     frame_next(thread);

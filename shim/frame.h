@@ -39,6 +39,10 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
 /* Names what the frame's work came from: an open-ended frame lasts until that is answered, and in a batch
  * another one begins the next callback. */
 void frame_came_from(struct thread *thread, struct open_file *file, uint32_t generation);
+/* Notes what its work came over, and by which thread's doing (0: not known), for those who look; nothing
+ * else.
+ */
+void frame_woken_by(struct thread *thread, const struct open_file *file, int by);
 /* Did the wait that opened this frame report the file? */
 bool frame_reported(const struct frame *frame, const struct open_file *file);
 /* A batch is handled callback by callback: one that reads the file (or accepts from it) for the first time

@@ -4,6 +4,7 @@
 #include "../ctxstore/slab.h"
 #include "frame.h"
 #include "parked.h"
+#include "trace.h"
 
 struct interruption {
     struct interruption *outer; /* first: the slab's, while free */
@@ -72,6 +73,7 @@ static void end_innermost(struct thread *thread) {
     slab_give(&interruptions, interruption);
     frame_limit_renew(thread);
     flow_switched(handler.current, &thread->flow);
+    trace_attach(thread);
     flow_drop(&handler);
 }
 

@@ -6,19 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #ifndef MADV_POPULATE_WRITE
 #    define MADV_POPULATE_WRITE 23
 #endif
 
-static bool is_allowed(size_t size) {
-    struct rlimit limit = {0};
-    return kernel_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0) == 0 && limit.rlim_cur >= size;
-}
-
 long mapfile_make(const char *path, size_t size) {
-    if (!is_allowed(size))
+    if (!kernel_file_allowed(size))
         return -EFBIG;
     long fd = kernel_call(SYS_openat, AT_FDCWD, (long)path,
                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600, 0, 0);

@@ -142,9 +142,10 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     file->root_serial = file->request_serial = 0;
     atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
-    atomic_store_explicit(&file->foreign, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->question, 0, memory_order_relaxed); /* and what shares its place */
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&file->served, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->accepted_by, 0, memory_order_relaxed);
     if (kind != FILE_CONNECTION)
         file_begin_rest(file);
     atomic_store_explicit(&file->gathered, 0, memory_order_relaxed);

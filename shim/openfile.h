@@ -11,18 +11,26 @@
  * known, or known not to be that; the kind may be read of a file that is dead.
  *
  * A hook takes (file, generation) before the real call and hands both to what it does afterwards; when the
- * file died meanwhile, that does nothing. Who may touch what: free_link    whoever has dropped the last hold
- * on the file: until then its place is fd's and forks', which are constant while it lives. They are not
- * written again before it is alive again, so who asks a dead file for them gets any number: a name to print,
- * or "another process has it too" cell         anybody: it has its own lock slot         anybody: exchanged
- * atomically; the one who takes a file out of a slot drops its count kind         written before the program
- * knows the descriptor, constant while it lives, but that a FILE_PLAIN may once become something else
- * (listen, connect) flags, requests, waited   plain facts about a connection, atomic and unordered: one
- * thread works on a connection at a time, and a lost update among two that do not costs certainty only root,
- * root_serial, request_serial   under the cell's lock, while it is alive: connection.h interests    the
- * interest lock (interest.h) mailbox, outbox, peers   written before the program knows the descriptor; the
- * pointers are constant while it lives, what they point to has its own lock torn, written, gathered   as
- * flags: two writers of one log at the same moment may lose it */
+ * file died meanwhile, that does nothing. Who may touch what:
+ *   free_link    whoever has dropped the last hold on the file: until then its place is fd's and
+ *                forks', which are constant while it lives. They are not written again before it is
+ *                alive again, so who asks a dead file for them gets any number: a name to print, or
+ *                "another process has it too"
+ *   cell         anybody: it has its own lock
+ *   slot         anybody: exchanged atomically; the one who takes a file out of a slot drops its count
+ *   kind         written before the program knows the descriptor, constant while it lives, but that a
+ *                FILE_PLAIN may once become something else (listen, connect)
+ *   flags, requests, waited, served   plain facts about a connection, atomic and unordered: one thread
+ *                works on a connection at a time, and a lost update among two that do not costs
+ *                certainty only
+ *   answering    whoever begins to write an answer sets it, before the real call; whose call failed
+ *                takes his own back; who learns that another's frame gave the answer empties it
+ *   accepted_by  written before the program knows the descriptor
+ *   root, root_serial, request_serial   under the cell's lock, while it is alive: connection.h
+ *   interests    the interest lock (interest.h)
+ *   mailbox, outbox, peers   written before the program knows the descriptor; the pointers are constant
+ *                while it lives, what they point to has its own lock
+ *   torn, written, gathered   as flags: two writers of one log at the same moment may lose it */
 #ifndef SHIM_OPENFILE_H
 #define SHIM_OPENFILE_H
 
@@ -77,15 +85,24 @@ struct open_file {
     struct cell cell;
     _Atomic uint32_t descriptors;
     _Atomic uint32_t requests; /* number of the latest */
-    _Atomic uint32_t foreign;  /* E4: writes from other requests' frames since the last read */
-    _Atomic uint16_t flags;    /* enum file_flag */
-    _Atomic uint8_t kind;      /* enum file_kind */
+    union {
+        struct { /* of a connection, E4 */
+            _Atomic uint16_t
+                foreign; /* writes from other requests' frames since the last read, as far as that matters */
+            _Atomic uint16_t
+                answering; /* whose answer is on its way, or was the last to be: connection_answer */
+        };
+        _Atomic uint32_t question; /* of a socket of datagrams, E4: rules_datagram.c */
+    };
+    _Atomic uint16_t flags; /* enum file_flag */
+    _Atomic uint8_t kind;   /* enum file_kind */
     union {
         _Atomic uint8_t gathered; /* E12: a log's lines may be others', until so many have come alone */
         _Atomic uint8_t recent;   /* a connection's: connection.h */
     };
     _Atomic uint64_t waited;    /* serial of the wait that reported it last */
-    _Atomic uint64_t served;    /* serial of the wait whose report of it was read */
+    _Atomic uint32_t served;    /* file_wait_mark of the wait whose report of it was read */
+    _Atomic int accepted_by;    /* a connection: the thread that did */
     struct interest *interests; /* where it is registered */
     _Atomic uintptr_t root;     /* this and the next two: a connection's own contexts (connection.h) */
     uint64_t root_serial;
@@ -143,6 +160,13 @@ void file_drop_deferred(void);
 void file_duplicated(int fd, int copy);
 /* Every slot from `first` to `last`, both included. */
 void file_closed_range(unsigned first, unsigned last);
+
+/* Which wait it was, in half the room: whoever compares it with one he knows is right but for once in four
+ * thousand million, when a loop is taken for a little more regular than it is. None: 0. */
+static inline uint32_t file_wait_mark(uint64_t wait) {
+    uint32_t mark = (uint32_t)(wait * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    return wait != 0 && mark == 0 ? 1 : mark;
+}
 
 static inline enum file_kind file_kind(const struct open_file *file) {
     return (enum file_kind)atomic_load_explicit(&file->kind, memory_order_relaxed);

@@ -3,7 +3,9 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/lock.h"
+#include "identity.h"
 #include "leaks.h"
+#include "otel.h"
 #include "rules.h"
 #include "thread.h"
 #include "trace.h"
@@ -71,6 +73,8 @@ bool process_set_right(void) {
     unwind_forked(thread_forked());
     rules_forked();
     leaks_forked();
+    identity_forked();
     trace_forked();
+    otel_publish();
     return true;
 }

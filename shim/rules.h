@@ -30,6 +30,7 @@ struct passage {
     unsigned messages; /* how many the call moved, where it moved some */
     int fd;            /* of a read */
     bool ended;        /* the open-ended frame of this file was ended, since the thread came back for more */
+    uint32_t answers;  /* number of the request that a write is the answer to; 0: none's */
     bool foreign;      /* E4: from another request's frame, so that the question may still be open */
     bool passing;      /* E4: the call is this request's; what follows need not be */
     bool reading;      /* F4: the mailbox knows of this reader */
@@ -259,12 +260,12 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
 void rules_register_end(const struct registration *registration, int operation, int fd,
                         const struct epoll_event *event, int result);
 
-/* Does this thread run an event loop, whose work need not be where it waits? */
-bool rules_runs_loop(const struct thread *thread);
 /* E0: the frame's loop was contradicted by stronger evidence. */
 void rules_contradicted(struct thread *thread);
 /* The same outside any frame: does a loop of this thread watch the file, and is not exact yet? */
 bool rules_answered_outside(struct thread *thread, struct open_file *file);
+/* Does this thread run an event loop, whose work need not be where it waits? */
+bool rules_runs_loop(const struct thread *thread);
 
 /* --- F1, F13 (rules_thread.c) --------------------------------------------------------------------- */
 

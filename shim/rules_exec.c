@@ -2,18 +2,18 @@
  * the program's own is never changed, and nothing is added to one that does not preload the shim.
  *
  * CTXSHIM_CONTEXT always says what is current, so one that came in and is current no longer is left out. A
- * TRACEPARENT that the program has changed is the program's; the one that came in goes on with a new span id,
- * in work that descends from it. A BAGGAGE that came in and was lost on the way is given back.
+ * TRACEPARENT that the program has changed is the program's; the one that came in goes on with the span id of
+ * what is current, in work that descends from it. Where none came in, the option `otel` has one made
+ * (identity.h). A BAGGAGE that came in and was lost on the way is given back.
  *
  * A vfork child runs in its parent's memory, on its parent's record: nothing here takes the guard or writes
  * anything but the caller's stack. The program's strings are looked at through the kernel (H22). */
 #include "../ctxstore/kernel.h"
+#include "identity.h"
 #include "options.h"
 #include "rules.h"
 
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 
 enum { VARIABLES_AT_MOST = 1024, ADDED_AT_MOST = 3, PAGE = 4096, PAGES_KNOWN = 4 };
 
@@ -100,23 +100,14 @@ static bool look(struct reader *reader, char *const *environment, struct found *
     return false;
 }
 
-/* Eight random bytes, or what comes near in a sandbox that has none. */
-static uint64_t new_span(void) {
-    uint64_t span = 0;
-    struct timespec now = {0};
-    if (kernel_call(SYS_getrandom, (long)&span, sizeof span, GRND_NONBLOCK, 0, 0, 0) != sizeof span) {
-        kernel_call(SYS_clock_gettime, CLOCK_MONOTONIC, (long)&now, 0, 0, 0, 0);
-        span = ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec ^ (uint64_t)kernel_pid() << 44) *
-               UINT64_C(0x9E3779B97F4A7C15);
-    }
-    return span != 0 ? span : 1;
-}
-
-static void trace_write(char *text) {
+/* The span that is current, in the trace that came in or in its own; without one, what came in goes on. */
+static void trace_write(const struct context *current, char *text) {
     struct traceparent parent = incoming.parent;
-    uint64_t span = new_span();
-    for (int i = SPAN_ID - 1; i >= 0; i--, span >>= 4)
-        parent.span_id[i] = "0123456789abcdef"[span & 15];
+    struct identity identity;
+    if (identity_of(current, &identity))
+        identity_format(&identity, &parent);
+    else if (!incoming.traced)
+        return;
     memcpy(text, TRACE_VARIABLE, strlen(TRACE_VARIABLE));
     traceparent_format(&parent, text + strlen(TRACE_VARIABLE));
 }
@@ -158,8 +149,9 @@ void rules_exec_begin(struct parting *parting, char *const *environment) {
     bool descends = current != NULL && incoming.root != NULL && context_descends(current, incoming.root);
     if (current != NULL)
         context_write(current, parting->context);
-    if (descends && incoming.traced && is_incoming_trace(&reader, &found))
-        trace_write(parting->trace);
+    if (incoming.traced ? descends && is_incoming_trace(&reader, &found)
+                        : options.otel && found.trace == NULL)
+        trace_write(current, parting->trace);
     parting->baggage = descends && incoming.baggage[0] != '\0' && !found.baggage;
     parting->changes =
         !is_right_context(&reader, &found, parting->context) || parting->trace[0] != '\0' || parting->baggage;

@@ -120,11 +120,19 @@ static void request_ends(const struct passage *passage) {
     context_release(before);
 }
 
+/* One whose answer has been handed to the kernel is not outstanding any more for who reads meanwhile: the
+ * peer may have it, and ask on, before the call that sends it has returned. */
+static bool is_outstanding(const struct open_file *file) {
+    uint32_t latest = atomic_load_explicit(&file->requests, memory_order_acquire);
+    return file_has(file, FILE_OUTSTANDING) &&
+           atomic_load_explicit(&file->answering, memory_order_acquire) != connection_answer(latest);
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
-    if (file_has(file, FILE_OUTSTANDING))
-        return cell_copy(&file->cell, passage->generation);
+    if (is_outstanding(file))
+        return connection_request(file, passage->generation, thread->flow.serial);
     bool unfinished = file_has(file, FILE_UNFINISHED);
     struct context *before =
         unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
@@ -145,9 +153,9 @@ static struct context *request_of(struct thread *thread, const struct passage *p
 /* E4: how the last question fared tells what kind of connection this is. A write from another request's
  * frame left it open, since it may have been a publish; now that the peer asks on, it was the answer. */
 static void connection_learns(struct open_file *file) {
-    uint32_t foreign = atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed);
-    if (foreign == 0)
+    if (atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed) == 0)
         return;
+    atomic_store_explicit(&file->answering, 0, memory_order_relaxed); /* it was not answered by its number */
     file_mark(file, FILE_OUTSTANDING, false);
     if (!file_has(file, FILE_PUBLISHES))
         file_mark(file, FILE_DEFERS, true);
@@ -167,7 +175,8 @@ static void read_end(struct thread *thread, const struct passage *passage) {
 static void read_for_another(const struct thread *thread, struct open_file *file) {
     uint64_t wait = atomic_load_explicit(&file->waited, memory_order_relaxed);
     if (wait == 0 || wait >> 32 == (uint32_t)thread->flow.serial || file->interests == NULL ||
-        atomic_exchange_explicit(&file->served, wait, memory_order_relaxed) == wait)
+        atomic_exchange_explicit(&file->served, file_wait_mark(wait), memory_order_relaxed) ==
+            file_wait_mark(wait))
         return;
     interest_read_elsewhere(file, wait);
 }

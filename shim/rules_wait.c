@@ -106,13 +106,14 @@ struct context *not_proven(struct thread *thread, struct context *context) {
 static struct context *event_context(struct thread *thread, const struct sighting *sighting, uint32_t events,
                                      struct batch *batch) {
     struct open_file *file = sighting->file;
+    struct delivery delivery;
     switch (file_kind(file)) {
     case FILE_LISTENER:
         batch->connections += 2;
         return NULL;
     case FILE_EPOLL:
         return NULL;
-    case FILE_CONNECTION:
+    case FILE_CONNECTION: /* what is read from it next tells more */
         batch->connections++;
         return connection_context(thread, sighting, events);
     case FILE_EVENTFD:
@@ -120,14 +121,21 @@ static struct context *event_context(struct thread *thread, const struct sightin
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
             return NULL;
         batch->unread = true;
-        return not_proven(thread, mailbox_peek_new(file->mailbox, thread->flow.serial).context);
+        delivery = mailbox_peek_new(file->mailbox, thread->flow.serial);
+        batch->from = file;
+        batch->by = delivery.origin.tid;
+        return not_proven(thread, delivery.context);
     case FILE_PIPE:
         batch->wake_up |= (events & EPOLLIN) != 0;
+        batch->from = file;
+        batch->by = 0;
         return pipe_event(thread, sighting, events);
     case FILE_DATAGRAM:
         return datagram_event(thread, sighting);
     case FILE_OUTBOUND:
     case FILE_TIMERFD:
+        batch->from = file;
+        batch->by = cell_giver(&file->cell);
         return cell_copy(&file->cell, sighting->generation);
     default:
         return context_retain(sighting->context);
@@ -218,6 +226,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
+    if (batch->events == 1 && batch->from != NULL && batch->first != NULL)
+        frame_woken_by(thread, batch->from, batch->by);
     if (batch->wake_up)
         frame_wakes_up(thread);
 }

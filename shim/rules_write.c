@@ -41,7 +41,7 @@ struct context *doubt(struct thread *thread, struct context *request) {
  * nothing as long as nothing else of theirs is in doubt. */
 static bool read_here(const struct frame *frame, const struct open_file *file) {
     return frame->wait_serial != 0 &&
-           atomic_load_explicit(&file->served, memory_order_relaxed) == frame->wait_serial;
+           atomic_load_explicit(&file->served, memory_order_relaxed) == file_wait_mark(frame->wait_serial);
 }
 
 /* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
@@ -56,7 +56,8 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
     if (file_has(file, FILE_DEFERS))
         return request;
     passage->foreign = true;
-    if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
+    if (atomic_load_explicit(&file->foreign, memory_order_relaxed) >= PUBLISHED ||
+        atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
         file_mark(file, FILE_PUBLISHES, true);
     if (!file_has(file, FILE_PUBLISHES))
         return doubt(thread, request);
@@ -70,10 +71,11 @@ static void answered_itself(struct open_file *file) {
         file_mark(file, FILE_PUBLISHES, true);
 }
 
-/* Outside any frame of a loop: whose work came before, nobody saw. Consumes the reference. */
+/* Outside any frame of a loop: whose work came before nobody saw, and whose comes next neither: a worker may
+ * have more of others' in hand. Consumes the reference. */
 static struct context *respond_outside(struct thread *thread, struct passage *passage,
                                        struct context *request) {
-    passage->passing = rules_runs_loop(thread);
+    passage->passing = true;
     return rules_answered_outside(thread, passage->file) ? doubt(thread, request) : request;
 }
 
@@ -86,7 +88,7 @@ static struct context *respond(struct passage *passage, struct context *request)
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
-    struct context *request = cell_copy(&file->cell, passage->generation);
+    struct context *request = connection_request(file, passage->generation, thread->flow.serial);
     const struct frame *frame = frame_top(thread);
     wake_up_answers(thread, request);
     bool surely = context_descends_surely(thread->flow.current, request);
@@ -207,6 +209,15 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
 
 /* --- writing ------------------------------------------------------------------------------------- */
 
+/* From here on the peer may ask for something else (rules_read.c). */
+static void answer_begins(struct passage *passage) {
+    struct open_file *file = passage->file;
+    if (passage->foreign || file_kind(file) != FILE_CONNECTION || !file_has(file, FILE_OUTSTANDING))
+        return;
+    passage->answers = atomic_load_explicit(&file->requests, memory_order_acquire);
+    atomic_store_explicit(&file->answering, connection_answer(passage->answers), memory_order_release);
+}
+
 struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
@@ -219,6 +230,7 @@ struct passage rules_write_open(struct open_file *file, const struct outgoing *o
         reserve(thread, &passage);
     else
         write_adopt(thread, &passage, outgoing);
+    answer_begins(&passage);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
@@ -235,23 +247,45 @@ static void answered(const struct passage *passage) {
 }
 
 static void answers_on(struct thread *thread, const struct passage *passage) {
-    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     frame_answers_on(thread, request);
     context_release(request);
+}
+
+static bool peer_asked_on(const struct passage *passage) {
+    return passage->answers != 0 &&
+           atomic_load_explicit(&passage->file->requests, memory_order_acquire) != passage->answers;
+}
+
+/* What the peer has asked meanwhile is outstanding: its reader counts it first and marks it then, here it is
+ * the other way round, so that neither misses the other. */
+static void answer_sent(const struct passage *passage) {
+    file_mark(passage->file, FILE_OUTSTANDING, false);
+    if (peer_asked_on(passage))
+        file_mark(passage->file, FILE_OUTSTANDING, true);
+}
+
+static void answer_failed(const struct passage *passage) {
+    uint16_t begun = connection_answer(passage->answers);
+    if (passage->answers != 0)
+        atomic_compare_exchange_strong(&passage->file->answering, &begun, 0);
 }
 
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
     struct open_file *file = passage->file;
     bool cut_short = result < 0 ? errno == EAGAIN : (size_t)result < asked;
     bool answers = result > 0 && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
-    if (answers && !passage->foreign)
+    bool latest = !peer_asked_on(passage);
+    if (answers && latest && !passage->foreign)
         trace_answer(thread, file, passage->generation);
     if (answers)
         connection_served(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
-        file_mark(file, FILE_OUTSTANDING, false);
-    if (__builtin_expect(context_clock != NULL, 0) && result > 0 && file_kind(file) == FILE_CONNECTION &&
-        !file_has(file, FILE_OUTSTANDING))
+        answer_sent(passage);
+    else if (!passage->foreign)
+        answer_failed(passage);
+    if (__builtin_expect(context_clock != NULL, 0) && result > 0 && latest &&
+        file_kind(file) == FILE_CONNECTION && !file_has(file, FILE_OUTSTANDING))
         answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (result > 0 && !answers && file_kind(file) == FILE_CONNECTION && frame_top(thread) != NULL &&
@@ -269,5 +303,7 @@ void rules_write_close(const struct passage *passage, long result, size_t asked,
         write_eventfd(thread, passage, result, first);
     else if (passage_alive(passage))
         write_socket(thread, passage, result, asked);
+    else if (passage->passing) /* the peer had it all and left, and its connection is closed */
+        frame_wrote(thread, false, true);
     thread_leave();
 }

@@ -5,8 +5,10 @@
 #include "../ctxstore/kernel.h"
 #include "annotate.h"
 #include "environment.h"
+#include "identity.h"
 #include "leaks.h"
 #include "options.h"
+#include "otel.h"
 #include "process.h"
 #include "report.h"
 #include "say.h"
@@ -41,6 +43,8 @@ void shim_start(char *const *environment, const char *library) {
     thread_begin_main();
     if (trusted && options.environment)
         environment_start(environment, library);
+    identity_start();
+    otel_publish();
     trace_start();
     if (options.leaks && !leaks_start())
         say((const char *[]){"ctxshim: leaks: no memory for what is found; nothing is looked for\n", NULL});

@@ -184,6 +184,7 @@ struct thread {
     uint64_t own_clear;          /* no coroutine was on it when so many stacks had been added (coroutine.h) */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
+    struct otel_record *otel;          /* what it publishes to profilers (otel.h); NULL: nothing yet */
     struct interruption *interruption; /* the innermost handler that has used the shim */
     /* From here on a record begins as another thread has left it: these are written before they are read. */
     struct frame frames[FRAMES_DEEPEST];       /* the outermost first, `depth` of them */

@@ -5,8 +5,10 @@
 #include "../ctxstore/kernel.h"
 #include "comm.h"
 #include "environment.h"
+#include "identity.h"
 #include "mapfile.h"
 #include "options.h"
+#include "otel.h"
 #include "process.h"
 #include "say.h"
 #include "text.h"
@@ -42,10 +44,16 @@ static uint64_t clock_of(clockid_t id) {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-static const struct context *root_of(const struct context *context) {
-    while (context != NULL && context->kind != CONTEXT_ROOT)
-        context = context->parent;
-    return context;
+/* Do threads show what they work for, by their names or to profilers? */
+static bool is_shown(void) {
+    return options.comm || options.otel;
+}
+
+static void show(struct thread *thread) {
+    if (options.comm)
+        comm_show(thread);
+    if (options.otel)
+        otel_show(thread);
 }
 
 /* --- the file ---------------------------------------------------------------------------------------- */
@@ -91,6 +99,7 @@ static bool trace_open(bool first) {
     kernel_call(SYS_readlink, (long)"/proc/self/exe", (long)made->exe, TRACE_EXE - 1, 0, 0, 0);
     if (incoming.traced)
         traceparent_format(&incoming.parent, made->traceparent);
+    made->seeds = identity_seeds;
     atomic_thread_fence(memory_order_release);
     memcpy(made->mark, TRACE_MARK, sizeof TRACE_MARK);
     header = made;
@@ -116,30 +125,39 @@ static void root_ended(const struct context *root) {
         trace_note(local.thread, TRACE_END, root, 0);
 }
 
+/* Values have no span. A scope may be left where its thread is anybody's: the event is this one's. */
+static void scope_ended(const struct context *scope) {
+    if (local.thread != NULL && guard_is_address(local.guard) && scope->kind != CONTEXT_VALUE)
+        trace_note(local.thread, TRACE_END, NULL, trace_serial(scope));
+}
+
 /* What the process was started in is a root, too. */
 static void begin_incoming(void) {
     struct thread *thread = incoming.root != NULL ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    trace_root(thread, root_of(incoming.root));
+    trace_root(thread, context_root_of(incoming.root));
     trace_attach(thread);
     thread_leave();
 }
 
-void trace_start(void) {
-    trace_on = trace_scopes = options.comm;
-    if (options.trace[0] == '\0')
-        return;
+static void file_start(void) {
     path_set();
     writers = kernel_map((TRACE_RINGS * sizeof *writers + 4095) / 4096 * 4096);
-    if (writers == NULL || !trace_open(true))
+    if (writers == NULL || !trace_open(true)) {
         say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
-    else
-        trace_on = trace_scopes = true;
-    if (header != NULL) {
-        context_ended = root_ended;
-        begin_incoming();
+        return;
     }
+    context_ended = root_ended;
+    scope_left = scope_ended;
+}
+
+void trace_start(void) {
+    if (options.trace[0] != '\0')
+        file_start();
+    trace_on = trace_scopes = header != NULL || is_shown();
+    if (trace_on)
+        begin_incoming();
 }
 
 /* The mapping is the parent's file. */
@@ -154,7 +172,7 @@ void trace_forked(void) {
     for (int i = 0; i < TRACE_RINGS / 64; i++)
         atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
     trace_open(false);
-    trace_on = header != NULL || options.comm;
+    trace_on = header != NULL || is_shown();
 }
 
 /* --- rings ------------------------------------------------------------------------------------------- */
@@ -297,7 +315,8 @@ static void name_put(struct thread *thread, struct trace_writer *writer, enum tr
                      const struct context *context) {
     char text[TRACE_NAME_MOST + 1];
     uint64_t serial = trace_serial(context);
-    const struct context *around = type == TRACE_ROOT ? root_of(context->parent) : root_of(context);
+    const struct context *around =
+        type == TRACE_ROOT ? context_root_of(context->parent) : context_root_of(context);
     size_t length = context_format(context, text, sizeof text);
     writer->named[serial % NAMED].serial = serial;
     writer->named[serial % NAMED].position = writer->next;
@@ -310,9 +329,24 @@ static void name_put(struct thread *thread, struct trace_writer *writer, enum tr
                        .length = length < sizeof text ? length : sizeof text - 1});
 }
 
+/* What else a context in doubt may belong to, each root once. */
+static void links_put(struct thread *thread, struct trace_writer *writer, const struct context *context) {
+    const struct context *root = context_root_of(context);
+    for (int i = 0; i < CONTEXT_LINKS && context->links[i] != NULL; i++) {
+        const struct context *other = context_root_of(context->links[i]);
+        if (other != NULL && other != root)
+            put(thread, writer,
+                (struct event){
+                    .type = TRACE_LINK, .context = trace_serial(context), .other = trace_serial(other)});
+    }
+}
+
 static void named(struct thread *thread, struct trace_writer *writer, const struct context *context) {
-    if (context != NULL && !is_named(writer, trace_serial(context)))
-        name_put(thread, writer, TRACE_NAME, context);
+    if (context == NULL || is_named(writer, trace_serial(context)))
+        return;
+    name_put(thread, writer, TRACE_NAME, context);
+    if (context->kind == CONTEXT_AMBIGUOUS)
+        links_put(thread, writer, context);
 }
 
 /* --- what is told ------------------------------------------------------------------------------------ */
@@ -329,20 +363,18 @@ static void write_event(struct thread *thread, const struct context *context, st
 
 void trace_note(struct thread *thread, enum trace_type type, const struct context *context, uint64_t serial) {
     struct trace_writer *writer = type == TRACE_ROOT || type == TRACE_NAME ? writer_of(thread) : NULL;
-    const struct context *root = type == TRACE_NAME ? root_of(context) : context;
+    const struct context *root = type == TRACE_NAME ? context_root_of(context) : context;
     if (writer != NULL && root != NULL)
         name_put(thread, writer, type, root);
     else if (type != TRACE_ROOT && type != TRACE_NAME)
         write_event(thread, context, (struct event){.type = type, .context = serial});
-    if (options.comm &&
-        (type == TRACE_POP || type == TRACE_LEAVE || type == TRACE_ATTACH || type == TRACE_NAME))
-        comm_show(thread);
+    if (type == TRACE_POP || type == TRACE_LEAVE || type == TRACE_ATTACH || type == TRACE_NAME)
+        show(thread);
 }
 
 void trace_write_adopt(struct thread *thread, const struct context *context, enum evidence evidence) {
     write_event(thread, context, (struct event){.type = TRACE_ADOPT, .evidence = evidence});
-    if (options.comm)
-        comm_show(thread);
+    show(thread);
 }
 
 struct name {
@@ -364,11 +396,10 @@ void trace_write_push(struct thread *thread, const struct context *scope) {
         put(thread, writer,
             (struct event){.type = TRACE_PUSH,
                            .context = trace_serial(scope),
-                           .other = trace_serial(root_of(scope)),
+                           .other = trace_serial(context_root_of(scope)),
                            .text = name.text,
                            .length = name.length});
-    if (options.comm)
-        comm_show(thread);
+    show(thread);
 }
 
 void trace_write_from(struct thread *thread, const struct provenance *provenance) {
@@ -392,6 +423,8 @@ void trace_thread_end(struct thread *thread) {
     struct trace_writer *writer = thread->trace;
     if (options.comm)
         comm_restore(thread);
+    if (options.otel)
+        otel_thread_end(thread);
     thread->trace = NULL;
     if (header == NULL || writer == NULL || writer->slots == NULL)
         return;

@@ -14,6 +14,8 @@
 #ifndef SHIM_TRACEFILE_H
 #define SHIM_TRACEFILE_H
 
+#include "span_ids.h"
+
 #include <assert.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -21,7 +23,7 @@
 
 #define TRACE_MARK "ctxshim trace"
 enum {
-    TRACE_VERSION = 1,
+    TRACE_VERSION = 2,
     TRACE_HEADER = 4096,
     TRACE_RINGS = 128,
     TRACE_SLOTS_LEAST = 256,
@@ -45,6 +47,7 @@ struct trace_header {
     _Atomic uint64_t missed;            /* events of threads that found no ring */
     char exe[TRACE_EXE];                /* ends with NUL */
     char traceparent[TRACE_PARENT];     /* what the process was started with, or "" */
+    struct id_seeds seeds;              /* of which ids are made */
     _Atomic uint64_t next[TRACE_RINGS]; /* position of each ring's next event */
 };
 
@@ -54,7 +57,7 @@ enum trace_type {
     TRACE_NAME,     /* context: is called text, and belongs to the root `other` (0: none) */
     TRACE_ROOT,     /* context: a request or connection begins; text; `other`: the root around it */
     TRACE_ANSWER,   /* context: an answer to this request was written */
-    TRACE_END,      /* context: a root is over */
+    TRACE_END,      /* context: a root is over, or a scope that was left open */
     TRACE_PUSH,     /* context: a scope begins; text; `other`: its root */
     TRACE_POP,      /* context: it ends */
     TRACE_ADOPT,    /* context is current now; evidence */
@@ -62,6 +65,7 @@ enum trace_type {
     TRACE_LEAVE,    /* a frame ends: context is current again */
     TRACE_CAPTURE,  /* context is left with a carrier; carrier, fd */
     TRACE_ATTACH,   /* the program itself made context current */
+    TRACE_LINK,     /* context is in doubt: it may belong to the root `other`, too */
 };
 
 enum { TRACE_NO_CARRIER = 255 };

@@ -29,11 +29,13 @@ struct batch {
     struct context *others[CONTEXT_LINKS]; /* references */
     unsigned other_count;
     unsigned events;
-    unsigned tracked;     /* of those, how many are of a descriptor that is known */
-    unsigned connections; /* ... and of a connection, or of a listener, which is as good as several */
-    bool mixed;           /* not all the same */
-    bool wake_up;         /* E5: an eventfd or a pipe is among them */
-    bool unread;          /* E7: ... an eventfd that nobody need read */
+    const struct open_file *from; /* what the latest came over, and by which thread's doing (0: not known); */
+    int by;                       /* NULL: that need not be told */
+    unsigned tracked;             /* of those, how many are of a descriptor that is known */
+    unsigned connections;         /* ... and of a connection, or of a listener, which is as good as several */
+    bool mixed;                   /* not all the same */
+    bool wake_up;                 /* E5: an eventfd or a pipe is among them */
+    bool unread;                  /* E7: ... an eventfd that nobody need read */
 };
 
 /* A wait of this loop begins: what was before is over, if it is. */

@@ -244,6 +244,21 @@ int options_end(int argc, char **argv) {
     return argc;
 }
 
+/* GLib would not look at the value of one that has none: "--comm=0" would be "--comm". */
+static bool has_no_values(int end, char **argv, GError **error) {
+    for (int i = 1; i < end; i++) {
+        char *name = g_strndup(argv[i], strcspn(argv[i], "="));
+        const struct row *row = argv[i][strlen(name)] == '=' ? row_of_option(name) : NULL;
+        bool wrong = row != NULL && row->type == ROW_FLAG;
+        if (wrong)
+            g_set_error(error, options_error(), 0, "%s takes no value", name);
+        g_free(name);
+        if (wrong)
+            return false;
+    }
+    return true;
+}
+
 bool options_parse(int end, char **argv, struct options *options, GError **error) {
     int count = end;
     char **arguments = g_memdup2(argv, ((size_t)end + 1) * sizeof *argv);
@@ -251,7 +266,8 @@ bool options_parse(int end, char **argv, struct options *options, GError **error
         count--;
     arguments[count] = NULL;
     GOptionContext *context = make_context(options);
-    bool understood = g_option_context_parse(context, &count, &arguments, error);
+    bool understood =
+        has_no_values(count, arguments, error) && g_option_context_parse(context, &count, &arguments, error);
     g_option_context_free(context);
     return understood;
 }

@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 struct ps_options {
-    gboolean json;
+    gboolean json, alone;
     double watch; /* seconds; 0: once */
 };
 
 static const char summary[] =
-    "Lists the threads of a process that runs under the shim: which logical operations each\n"
-    "works in, what told so, and since when. The process is not stopped and notices nothing;\n"
-    "it may hang, or be a core file.";
+    "Lists the threads of a process that runs under the shim, and of its child processes:\n"
+    "which logical operations each works in, what told so, and since when. The process is\n"
+    "not stopped and notices nothing; it may hang, or be a core file.";
 
 static const char description[] =
     "Columns:\n"
@@ -68,8 +68,11 @@ static char *by_text(const struct sight *sight) {
     return g_string_free(text, FALSE);
 }
 
-static void print_table(const GArray *sights, uint64_t now) {
+static void print_heading(void) {
     printf("%8s  %-16s %8s  %-30s  %s\n", "TID", "NAME", "SINCE", "BY", "CONTEXT");
+}
+
+static void print_rows(const GArray *sights, uint64_t now) {
     for (guint i = 0; i < sights->len; i++) {
         const struct sight *sight = &g_array_index(sights, struct sight, i);
         char *shown = escape_text(works(sight) ? sight->stack : sight->stack != NULL ? "-" : "(not seen)");
@@ -124,7 +127,7 @@ static void json_thread(GString *json, const struct sight *sight, uint64_t now) 
     g_string_append_c(json, '}');
 }
 
-/* One line for each look, so that a watcher can read line by line. */
+/* One line for each look at each process, so that a watcher can read line by line. */
 static void print_json(const GArray *sights, const char *subject, uint64_t now) {
     GString *json = g_string_new("{\"process\":");
     json_string(json, subject);
@@ -145,32 +148,103 @@ static int refuse(const char *subject, GError *error) {
     return EXIT_REFUSED;
 }
 
+/* A process that is looked at. */
+struct seen {
+    char *name; /* what the user called it; or its pid */
+    struct target *target;
+    struct census *census;
+};
+
+static void seen_free(gpointer data) {
+    struct seen *seen = data;
+    g_free(seen->name);
+    g_free(seen->census);
+    target_free(seen->target);
+    g_free(seen);
+}
+
+static struct seen *seen_new(const char *name, GError **error) {
+    struct target *target = target_open(name, error);
+    struct census *census = target != NULL ? snapshot_find(target, error) : NULL;
+    if (census == NULL) {
+        if (target != NULL)
+            target_free(target);
+        return NULL;
+    }
+    struct seen *seen = g_new(struct seen, 1);
+    *seen = (struct seen){g_strdup(name), target, census};
+    return seen;
+}
+
+static bool is_seen(const GPtrArray *all, const char *name) {
+    for (guint i = 0; i < all->len; i++)
+        if (strcmp(((const struct seen *)g_ptr_array_index(all, i))->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Adds what runs under the shim of all that descends from `pid`, a number; a core file has no children. */
+static void add_children(GPtrArray *all, const char *pid) {
+    char *path = g_strdup_printf("/proc/%s/task", pid);
+    GDir *tasks = strspn(pid, "0123456789") == strlen(pid) ? g_dir_open(path, 0, NULL) : NULL;
+    const char *task;
+    while (tasks != NULL && (task = g_dir_read_name(tasks)) != NULL) {
+        char *file = g_build_filename(path, task, "children", NULL), *list = NULL;
+        g_file_get_contents(file, &list, NULL, NULL);
+        char **children = g_strsplit(list != NULL ? g_strchomp(list) : "", " ", -1);
+        for (char **child = children; *child != NULL && **child != '\0'; child++) {
+            struct seen *seen = is_seen(all, *child) ? NULL : seen_new(*child, NULL);
+            if (seen != NULL)
+                g_ptr_array_add(all, seen);
+            add_children(all, *child);
+        }
+        g_strfreev(children);
+        g_free(list);
+        g_free(file);
+    }
+    if (tasks != NULL)
+        g_dir_close(tasks);
+    g_free(path);
+}
+
+/* One look; false: the first process has ended. */
+static bool look(GPtrArray *all, const struct ps_options *options) {
+    for (guint i = 0; i < all->len; i++) {
+        const struct seen *seen = g_ptr_array_index(all, i);
+        GArray *sights = snapshot_take(seen->target, seen->census);
+        bool ended = sights->len == 0;
+        if (!ended && i == 0 && !options->json)
+            print_heading();
+        if (!ended && options->json)
+            print_json(sights, seen->name, target_clock(seen->target));
+        else if (!ended)
+            print_rows(sights, target_clock(seen->target));
+        g_array_unref(sights);
+        if (ended && i == 0)
+            return false;
+        if (ended)
+            g_ptr_array_remove_index(all, i--);
+    }
+    return true;
+}
+
 static int show(const char *subject, const struct ps_options *options) {
     GError *error = NULL;
-    struct target *target = target_open(subject, &error);
-    if (target == NULL)
+    struct seen *first = seen_new(subject, &error);
+    if (first == NULL)
         return refuse(subject, error);
-    struct census *census = snapshot_find(target, &error);
-    if (census == NULL) {
-        target_free(target);
-        return refuse(subject, error);
-    }
+    GPtrArray *all = g_ptr_array_new_with_free_func(seen_free);
+    g_ptr_array_add(all, first);
     do {
-        GArray *sights = snapshot_take(target, census);
-        bool ended = sights->len == 0;
+        if (!options->alone)
+            add_children(all, subject);
         if (options->watch > 0 && !options->json && isatty(STDOUT_FILENO))
             fputs("\033[H\033[J", stdout);
-        if (!ended && options->json)
-            print_json(sights, subject, target_clock(target));
-        else if (!ended)
-            print_table(sights, target_clock(target));
-        g_array_unref(sights);
-        if (ended || command_output_done(0) != 0 || options->watch <= 0)
+        if (!look(all, options) || command_output_done(0) != 0 || options->watch <= 0)
             break;
         g_usleep((gulong)(options->watch * G_USEC_PER_SEC));
     } while (true);
-    g_free(census);
-    target_free(target);
+    g_ptr_array_unref(all);
     return command_output_done(0);
 }
 
@@ -192,7 +266,9 @@ int command_ps(int argc, char **argv) {
         {"watch", 'w', G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,
          (__extension__(gpointer) take_watch), "look again every SECONDS (1), until the process ends",
          "SECONDS"},
-        {"json", 'j', 0, G_OPTION_ARG_NONE, &options.json, "one JSON object a look, on one line", NULL},
+        {"alone", 'a', 0, G_OPTION_ARG_NONE, &options.alone, "without its child processes", NULL},
+        {"json", 'j', 0, G_OPTION_ARG_NONE, &options.json, "one JSON object a look and process, on one line",
+         NULL},
         G_OPTION_ENTRY_NULL};
     const struct verb verb = {.name = "ps",
                               .subjects = "PID|CORE",

@@ -36,17 +36,17 @@ static gpointer find(GHashTable *table, uint64_t serial) {
     return g_hash_table_lookup(table, &key);
 }
 
-static const struct trace_context *context_of(const struct timeline *timeline, uint64_t serial) {
-    return find(timeline->contexts, serial);
+const struct trace_context *timeline_context(const struct timeline *timeline, uint64_t context) {
+    return find(timeline->contexts, context);
 }
 
 const char *timeline_name(const struct timeline *timeline, uint64_t context) {
-    const struct trace_context *known = context_of(timeline, context);
+    const struct trace_context *known = timeline_context(timeline, context);
     return known != NULL ? known->text : "(its name was overwritten)";
 }
 
 uint64_t timeline_root(const struct timeline *timeline, uint64_t context) {
-    const struct trace_context *known = context_of(timeline, context);
+    const struct trace_context *known = timeline_context(timeline, context);
     return known != NULL ? known->root : 0;
 }
 
@@ -55,10 +55,17 @@ uint64_t timeline_root(const struct timeline *timeline, uint64_t context) {
 
 static void context_name_take(struct timeline *timeline, const struct trace_event *event) {
     struct trace_context *context = g_new(struct trace_context, 1);
-    *context = (struct trace_context){event->context, event->text,
-                                      event->type == TRACE_ROOT ? event->context : event->other,
-                                      event->evidence != 0};
+    *context = (struct trace_context){.serial = event->context,
+                                      .text = event->text,
+                                      .root = event->type == TRACE_ROOT ? event->context : event->other,
+                                      .doubtful = event->evidence != 0};
     g_hash_table_replace(timeline->contexts, serial_key(event->context), context);
+}
+
+static void context_link_take(const struct timeline *timeline, const struct trace_event *event) {
+    struct trace_context *context = find(timeline->contexts, event->context);
+    if (context != NULL && context->links < TRACE_LINKS && event->other != 0)
+        context->link[context->links++] = event->other;
 }
 
 static struct trace_span *span_open(const struct builder *builder, uint64_t serial) {
@@ -233,6 +240,9 @@ static void event_take(struct builder *builder, const struct trace_event *event)
         break;
     case TRACE_END:
         span_end(builder, event->context, event->time, FALSE);
+        break;
+    case TRACE_LINK:
+        context_link_take(timeline, event);
         break;
     case TRACE_FROM:
         slice_from(builder, event);

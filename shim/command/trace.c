@@ -87,8 +87,8 @@ static int convert(const struct trace_options *options, const char *path, GError
     trace_progress_end();
     if (lost > 0)
         command_complain(path,
-                         "%" G_GUINT64_FORMAT " events were overwritten or found no room; "
-                         "--trace-events=N keeps more",
+                         "%" G_GUINT64_FORMAT " events were overwritten (--trace-events=N keeps more) or "
+                         "found no room (the disk is full, or there are too many threads)",
                          lost);
     g_ptr_array_unref(timelines);
     g_ptr_array_unref(processes);

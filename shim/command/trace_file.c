@@ -61,7 +61,7 @@ static gboolean has_text(uint8_t type) {
 static void event_take(struct trace_process *process, const struct trace_slot *slots, uint32_t count,
                        uint64_t position) {
     const struct trace_slot *slot = &slots[position & (count - 1)];
-    if (!slot_holds(slot, position) || slot->type <= TRACE_MORE || slot->type > TRACE_ATTACH)
+    if (!slot_holds(slot, position) || slot->type <= TRACE_MORE || slot->type > TRACE_LINK)
         return;
     struct trace_event event = {slot->time, slot->context, slot->other,    slot->tid,     slot->fd,
                                 slot->by,   slot->type,    slot->evidence, slot->carrier, NULL};
@@ -109,6 +109,7 @@ static struct trace_process *process_read(int fd, GError **error) {
     process->monotonic = header.monotonic;
     process->exe = g_strndup(header.exe, sizeof header.exe);
     process->traceparent = g_strndup(header.traceparent, sizeof header.traceparent);
+    process->seeds = header.seeds;
     process->events = g_array_new(FALSE, FALSE, sizeof(struct trace_event));
     process->texts = g_string_chunk_new(STEP);
     process->lost = header.missed;

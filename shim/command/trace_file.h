@@ -21,6 +21,7 @@ struct trace_process {
     uint64_t realtime, monotonic;
     char *exe;
     char *traceparent;
+    struct id_seeds seeds;
     GArray *events; /* struct trace_event, by time */
     uint64_t lost;  /* events that were overwritten, or found no room */
     GStringChunk *texts;
@@ -35,12 +36,16 @@ char **trace_children(const char *path);
 gboolean trace_file_clear(const char *path, GError **error);
 void trace_file_free(struct trace_process *process);
 
+enum { TRACE_LINKS = 3 };
+
 /* A context that has a name. */
 struct trace_context {
     uint64_t serial;
     const char *text;
     uint64_t root; /* the request that it belongs to; 0: none */
     gboolean doubtful;
+    guint links; /* doubtful: roots that it may belong to, too */
+    uint64_t link[TRACE_LINKS];
 };
 
 /* A request, a connection, or an operation of the program's: from its begin to its end, wherever it is worked
@@ -84,6 +89,8 @@ struct timeline {
 
 struct timeline *timeline_new(const struct trace_process *process);
 void timeline_free(struct timeline *timeline);
+/* What is known of a context, or NULL. */
+const struct trace_context *timeline_context(const struct timeline *timeline, uint64_t context);
 /* What the context is called; never NULL. */
 const char *timeline_name(const struct timeline *timeline, uint64_t context);
 /* The root that a context belongs to; 0: none. */

@@ -2,8 +2,8 @@
  *
  * Each request is a trace, or a part of the one that the process was started in (traceparent). The request is
  * its span; operations are its children; so is each time that a thread took it over, with a link to where it
- * was handed over. A connection is a trace of its own: its requests are linked to it. Ids come from the
- * serials and the process's start, so that the same file gives the same ids. */
+ * was handed over; where it is in doubt, also to what else it may have been for. A connection is a trace of
+ * its own: its requests are linked to it. Ids are those of ../span_ids.h. */
 #include "trace_file.h"
 
 #include "words.h"
@@ -20,19 +20,6 @@ struct ids {
     char trace[IDS], span[IDS];
 };
 
-enum id_of { ID_OF_SPAN = 1, ID_OF_SLICE };
-
-/* A number that looks random, and is the same each time (Stafford's variant 13). */
-static uint64_t mix(uint64_t value) {
-    value = (value ^ (value >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    value = (value ^ (value >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return value ^ (value >> 31);
-}
-
-static uint64_t seed_of(const struct timeline *timeline) {
-    return mix(timeline->process->realtime ^ ((uint64_t)(uint32_t)timeline->process->pid << 32));
-}
-
 static gboolean came_with(const struct timeline *timeline, struct traceparent *parent) {
     return traceparent_parse(timeline->process->traceparent, parent);
 }
@@ -40,12 +27,16 @@ static gboolean came_with(const struct timeline *timeline, struct traceparent *p
 static void ids_make(const struct timeline *timeline, uint64_t root, enum id_of kind, uint64_t number,
                      struct ids *ids) {
     struct traceparent parent;
-    uint64_t seed = seed_of(timeline);
+    const struct id_seeds *seeds = &timeline->process->seeds;
+    uint64_t seed = id_seed_of(seeds, root), number_seed = id_seed_of(seeds, number);
+    if (kind == ID_OF_SLICE)
+        number_seed = seeds->of[0].number;
     if (came_with(timeline, &parent))
         g_snprintf(ids->trace, sizeof ids->trace, "%.*s", TRACE_ID, parent.trace_id);
     else
-        g_snprintf(ids->trace, sizeof ids->trace, "%016" PRIx64 "%016" PRIx64, seed | 1, mix(seed + root));
-    g_snprintf(ids->span, sizeof ids->span, "%016" PRIx64, mix(seed ^ mix(number * 4 + kind)) | 1);
+        g_snprintf(ids->trace, sizeof ids->trace, "%016" PRIx64 "%016" PRIx64, id_trace_high(seed),
+                   id_trace_low(seed, root));
+    g_snprintf(ids->span, sizeof ids->span, "%016" PRIx64, id_span(number_seed, kind, number));
 }
 
 static uint64_t unix_time(const struct timeline *timeline, uint64_t time) {
@@ -110,30 +101,58 @@ static void span_write(const struct timeline *timeline, GString *line, const str
     g_string_append(line, "]}");
 }
 
-/* A thread takes a request over: linked to what the one who handed it over did then. */
-static void hand_over_write(const struct timeline *timeline, GString *line, guint index) {
-    const struct trace_arrow *arrow = &g_array_index(timeline->arrows, struct trace_arrow, index);
-    const struct trace_slice *slice = &g_array_index(timeline->slices, struct trace_slice, arrow->to_slice);
-    uint64_t root = timeline_root(timeline, slice->context), left_root = root;
-    struct ids ids, request, source;
-    if (arrow->from_slice < timeline->slices->len)
-        left_root = timeline_root(
-            timeline, g_array_index(timeline->slices, struct trace_slice, arrow->from_slice).context);
-    ids_make(timeline, root, ID_OF_SLICE, arrow->to_slice, &ids);
+static void link_to_root(const struct timeline *timeline, GString *line, uint64_t root) {
+    struct ids ids;
+    ids_make(timeline, root, ID_OF_SPAN, root, &ids);
+    link_to(line, &ids);
+}
+
+/* What handed the slice over worked for; 0: nothing, or it was not handed over. */
+static uint64_t root_left(const struct timeline *timeline, uint64_t root, const struct trace_arrow *arrow) {
+    if (arrow == NULL || arrow->from_slice >= timeline->slices->len)
+        return arrow != NULL ? root : 0;
+    return timeline_root(timeline,
+                         g_array_index(timeline->slices, struct trace_slice, arrow->from_slice).context);
+}
+
+static void links_write(const struct timeline *timeline, GString *line, const struct trace_slice *slice,
+                        uint64_t left) {
+    const struct trace_context *context = timeline_context(timeline, slice->context);
+    if (left != 0)
+        link_to_root(timeline, line, left);
+    for (guint i = 0; context != NULL && i < context->links; i++)
+        if (context->link[i] != left)
+            link_to_root(timeline, line, context->link[i]);
+}
+
+/* A thread takes a request over: linked to what the one who handed it over did then. `arrow` is NULL when
+ * nobody is known to have. */
+static void take_over_write(const struct timeline *timeline, GString *line, guint index,
+                            const struct trace_arrow *arrow) {
+    const struct trace_slice *slice = &g_array_index(timeline->slices, struct trace_slice, index);
+    uint64_t root = timeline_root(timeline, slice->context);
+    struct ids ids, request;
+    ids_make(timeline, root, ID_OF_SLICE, index, &ids);
     ids_make(timeline, root, ID_OF_SPAN, root, &request);
-    ids_make(timeline, left_root, ID_OF_SPAN, left_root, &source);
     span_open(timeline, line, &ids, root != 0 ? request.span : NULL, timeline_name(timeline, slice->context),
               slice->begin, slice->end);
     attribute(line, "thread.id", NULL, slice->tid);
-    attribute(line, "ctxshim.handed_over_by", NULL, arrow->from);
+    if (arrow != NULL)
+        attribute(line, "ctxshim.handed_over_by", NULL, arrow->from);
     if (slice->evidence < G_N_ELEMENTS(evidences))
         attribute(line, "ctxshim.evidence", evidences[slice->evidence], 0);
     if (slice->carrier < G_N_ELEMENTS(carriers))
         attribute(line, "ctxshim.carrier", carriers[slice->carrier], 0);
     g_string_append(line, "],\"links\":[");
-    if (left_root != 0)
-        link_to(line, &source);
+    links_write(timeline, line, slice, root_left(timeline, root, arrow));
     g_string_append(line, "]}");
+}
+
+/* Taken over from somebody, or from it is not sure whom. */
+static gboolean is_taken_over(const struct timeline *timeline, guint index, const struct trace_arrow *arrow) {
+    const struct trace_slice *slice = &g_array_index(timeline->slices, struct trace_slice, index);
+    const struct trace_context *context = timeline_context(timeline, slice->context);
+    return arrow != NULL || (slice->type == TRACE_ADOPT && context != NULL && context->links > 0);
 }
 
 static void resource(const struct timeline *timeline, GString *line) {
@@ -175,11 +194,18 @@ static void timeline_write(const struct timeline *timeline, GString *line) {
         span_write(timeline, line, &g_array_index(timeline->spans, struct trace_span, i));
         trace_progress("writing", i, timeline->spans->len);
     }
+    const struct trace_arrow **arrows = g_new0(const struct trace_arrow *, timeline->slices->len + 1);
     for (guint i = 0; i < timeline->arrows->len; i++) {
-        batch_next(&batch);
-        hand_over_write(timeline, line, i);
+        const struct trace_arrow *arrow = &g_array_index(timeline->arrows, struct trace_arrow, i);
+        arrows[arrow->to_slice] = arrow;
     }
+    for (guint i = 0; i < timeline->slices->len; i++)
+        if (is_taken_over(timeline, i, arrows[i])) {
+            batch_next(&batch);
+            take_over_write(timeline, line, i, arrows[i]);
+        }
     batch_end(&batch);
+    g_free(arrows);
 }
 
 void trace_otlp(const GPtrArray *timelines) {

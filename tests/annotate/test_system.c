@@ -37,15 +37,17 @@ Test(system_logs, syslog_is_left_alone_without_its_word) {
     cr_expect(strstr(err, "subject: value 7: No such file or directory\n") != NULL, "%s", err);
 }
 
-Test(system_logs, journald_gets_a_field_that_the_sender_is_not_told_of) {
+Test(system_logs, journald_gets_fields_that_the_sender_is_not_told_of) {
     char *folder = g_dir_make_tmp("ctxshim-journal-XXXXXX", NULL);
     char *journal = g_build_filename(folder, "systemd", "journal", NULL);
     char *path = g_build_filename(journal, "socket", NULL), *other = g_build_filename(folder, "other", NULL);
     cr_assert(g_mkdir_with_parents(journal, 0700) == 0);
     run("journal", BUILD "/tests/annotate/system-plain", "journal", path);
-    cr_expect_str_eq(out, "CTXSHIM_OPERATION=100% done\nMESSAGE=hello\nPRIORITY=6\n25\n");
+    cr_expect_str_eq(out, "CTXSHIM_OPERATION=job\nCTXSHIM_REQUEST=job\nMESSAGE=hello\nPRIORITY=6\n25\n"
+                          "CTXSHIM_OPERATION=job 100% done\nCTXSHIM_REQUEST=job\nMESSAGE=hello\nPRIORITY=6\n"
+                          "25\n");
     run("journal", BUILD "/tests/annotate/system-plain", "journal", other);
-    cr_expect_str_eq(out, "MESSAGE=hello\nPRIORITY=6\n25\n");
+    cr_expect_str_eq(out, "MESSAGE=hello\nPRIORITY=6\n25\nMESSAGE=hello\nPRIORITY=6\n25\n");
     char *arguments[] = {"rm", "-rf", folder, NULL};
     g_spawn_sync(NULL, arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
 }
@@ -62,6 +64,22 @@ Test(system_logs, json_lines_get_a_member_and_stay_json) {
     cr_expect(g_str_has_prefix(out, lines), "expected:\n%s\ncame:\n%s", lines, out);
     cr_expect(g_str_has_suffix(out, "] plain\n"), "%s", out);
     cr_expect_str_eq(err, "15 9 22 6\n");
+}
+
+/* Whatever the stream's charset is: what is not ASCII is escaped. */
+Test(system_logs, wide_json_lines_get_a_member_and_stay_json) {
+    static const char member[] =
+        "\"ctxshim\":\"100% done GET \\u0022x\\u0022\\u005c\\u00ff \\u00e9 \\ud83d\\ude00\",";
+    char *lines = g_strdup_printf("{\"level\":1}\n{}\n{%s\"level\":2}\n{%s \"a\":\"\u00e9\"}\n"
+                                  "{%s\"two\":1,\"three\":2}\n",
+                                  member, member, member);
+    char *unbuffered = g_strdup_printf("{%s\"five\":5}\n", member);
+    format = "json";
+    run("stdout,stderr", BUILD "/tests/annotate/system-plain", "wide", NULL);
+    cr_expect(status == 0);
+    cr_expect(g_str_has_prefix(out, lines), "expected:\n%s\ncame:\n%s", lines, out);
+    cr_expect(g_str_has_suffix(out, "] plain\n"), "%s", out);
+    cr_expect_str_eq(err, unbuffered);
 }
 
 Test(system_logs, nobody_is_made_believe_that_journald_is_there) {

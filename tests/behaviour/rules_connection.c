@@ -2,6 +2,8 @@
  * tell (shim/connection.h). There are more of them here than a thread remembers to have served lately. */
 #include "case.h"
 
+#include <sched.h>
+
 enum { MANY = 200, SOME = 3 };
 
 static int listener, epoll, clients[MANY], servers[MANY];
@@ -143,4 +145,61 @@ CASE(F7, idle_connections_are_woken_by_any_thread) {
     raw_write(clients[0], "question");
     EXPECT(read(servers[0], text, sizeof text) == 8);
     expect_request(0, 81, "");
+}
+
+/* One thread answers, and another reads each connection's next request, if it must before the call that sends
+ * the answer has returned. How many answers it waits for differs, so that it also comes at the moment when
+ * what it asks on falls out of those that the other has served lately. */
+enum { RING = 66, ROUNDS = 4 * RING, AT_ONCE = RING - 6, TEXT = 64 };
+
+static atomic_long asked, begun;
+
+static void expect_at(long position) {
+    char expected[TEXT];
+    int length =
+        snprintf(expected, sizeof expected, "conn#%ld req#%ld", position % RING + 1, position / RING + 1);
+    const char *stack = stack_now();
+    if (strncmp(stack, expected, (size_t)length) != 0 || (stack[length] >= '0' && stack[length] <= '9'))
+        atomic_fetch_add(&wrong, 1);
+}
+
+static void await_past(const atomic_long *counter, long position) {
+    while (atomic_load(counter) <= position)
+        sched_yield();
+}
+
+static void *answers(void *unused) {
+    for (long position = 0; position < (long)ROUNDS * RING; position++) {
+        await_past(&asked, position);
+        atomic_store(&begun, position + 1);
+        if (write(servers[position % RING], "answer", 6) != 6)
+            atomic_fetch_add(&wrong, 1);
+        expect_at(position);
+    }
+    return unused;
+}
+
+static void ask_on(long position) {
+    char text[TEXT];
+    long round = position / RING, which = position % RING;
+    if (round > 0) {
+        await_past(&begun, position - RING + (round % 2 == 0 ? 0 : AT_ONCE + round / 2 % 6));
+        if (raw_read(clients[which], text, sizeof text) != 6)
+            atomic_fetch_add(&wrong, 1);
+    }
+    raw_write(clients[which], "question");
+    if (read(servers[which], text, sizeof text) != 8)
+        atomic_fetch_add(&wrong, 1);
+    expect_at(position);
+    atomic_store(&asked, position + 1);
+}
+
+CASE(F7, a_connection_is_asked_on_while_its_answer_is_on_its_way) {
+    pthread_t answering;
+    begin();
+    pthread_create(&answering, NULL, answers, NULL);
+    for (long position = 0; position < (long)ROUNDS * RING; position++)
+        ask_on(position);
+    pthread_join(answering, NULL);
+    EXPECT(atomic_load(&wrong) == 0);
 }

@@ -361,7 +361,8 @@ Test(command, appends_to_options_that_are_there) {
 
 Test(command, refuses_options_it_does_not_understand) {
     static const char *const wrong[] = {"--dispatch=fast", "--nonsense",      "-x",      "--option=x",
-                                        "--option==y",     "--annotate=a\"b", "--roots", "--dispatch"};
+                                        "--option==y",     "--annotate=a\"b", "--roots", "--dispatch",
+                                        "--comm=0",        "--no-roots=1"};
     for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
         ctxshim("run", wrong[i], NULL);
         expect_refusal(2, "run", "ctxshim run --help");

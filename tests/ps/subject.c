@@ -1,7 +1,8 @@
 /* What `ctxshim ps` looks at. Says "ready" when it stands as its mode says, and then stays so:
  *
- * - still: four threads: one in no context, one in scopes (a long name, one with an escape sequence), one
- * that read a request from a connection, one that was handed work over an eventfd by the main one;
+ * - still: five threads: one in no context, one in scopes (a long name, one with an escape sequence), one
+ * that read a request from a connection, two that were handed work by the main one: over an eventfd, and by
+ * the event of a timer;
  * - doubt: one thread that took a wake-up of two;
  * - churn: four threads that push and pop as fast as they can: thread N never has anything but names of its
  *   own, all letters of one name alike, none deeper than its number of letters says. */
@@ -10,10 +11,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,6 +41,27 @@ static void *scoped(void *unused) {
     ctxshim_push("\033[31mred\n");
     stay();
     return unused;
+}
+
+static int timer, loop;
+
+/* What the main thread armed. */
+static void *waiter(void *unused) {
+    struct epoll_event event;
+    prctl(PR_SET_NAME, "waiter");
+    if (epoll_wait(loop, &event, 1, -1) == 1)
+        stay();
+    return unused;
+}
+
+static void arm(void) {
+    struct epoll_event event = {.events = EPOLLIN};
+    struct itimerspec soon = {.it_value.tv_nsec = 1000000};
+    CTXSHIM_SCOPE("armed");
+    timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    loop = epoll_create1(0);
+    epoll_ctl(loop, EPOLL_CTL_ADD, timer, &event);
+    timerfd_settime(timer, 0, &soon, NULL);
 }
 
 /* The client's side goes past the shim. */
@@ -70,11 +94,12 @@ static void *worker(void *unused) {
 }
 
 static void still(void) {
-    static void *(*const work[])(void *) = {idler, scoped, server, worker};
+    static void *(*const work[])(void *) = {idler, scoped, server, worker, waiter};
     pthread_t thread;
-    pthread_barrier_init(&ready, NULL, 5);
+    pthread_barrier_init(&ready, NULL, 6);
     handed = eventfd(0, 0);
-    for (int i = 0; i < 4; i++)
+    arm();
+    for (int i = 0; i < 5; i++)
         pthread_create(&thread, NULL, work[i], NULL);
     ctxshim_scope scope = ctxshim_push("handed over");
     eventfd_write(handed, 1);

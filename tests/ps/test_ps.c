@@ -71,7 +71,8 @@ static char *row_of(const char *name) {
 
 static void expect_still(void) {
     char *idler = row_of("idler"), *scoped = row_of("scoped"), *server = row_of("server");
-    char *worker = row_of("worker"), *from = g_strdup_printf(" from %d ", subject);
+    char *waiter = row_of("waiter"), *worker = row_of("worker"),
+         *from = g_strdup_printf(" from %d ", subject);
     cr_expect(g_str_has_suffix(worker, " handed over"), "%s", worker);
     cr_expect(strstr(worker, "read eventfd ") != NULL && strstr(worker, from) != NULL, "%s", worker);
     cr_expect(g_str_has_suffix(idler, " -"), "%s", idler);
@@ -80,6 +81,8 @@ static void expect_still(void) {
         "%s", scoped);
     cr_expect(g_str_has_suffix(server, " conn#1 req#1"), "%s", server);
     cr_expect(strstr(server, "read connection ") != NULL, "%s", server);
+    cr_expect(g_str_has_suffix(waiter, " armed"), "%s", waiter);
+    cr_expect(strstr(waiter, "event timerfd ") != NULL && strstr(waiter, from) != NULL, "%s", waiter);
 }
 
 TestSuite(ps, .fini = end, .timeout = 100);
@@ -188,6 +191,35 @@ Test(ps, watch_ends_with_the_process) {
     while (fgets(line, sizeof line, said) != NULL)
         ;
     cr_expect(waitpid(watcher, &status, 0) == watcher && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A server's workers are its children; some in between need not be seen. */
+Test(ps, child_processes_are_shown_too_unless_the_process_is_to_be_alone) {
+    const char *const arguments[] = {
+        COMMAND,
+        "run",
+        "--",
+        "sh",
+        "-c",
+        "env -u LD_PRELOAD sh -c 'LD_PRELOAD=" BUILD "/libctxshim.so " SUBJECT " still & echo $!; wait'; :",
+        NULL};
+    int out;
+    char line[16] = "", *pid;
+    cr_assert(g_spawn_async_with_pipes(NULL, (char **)arguments, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                                       &subject, NULL, &out, NULL, NULL));
+    FILE *said = fdopen(out, "r");
+    cr_assert(fgets(line, sizeof line, said) != NULL);
+    int child = atoi(line);
+    cr_assert(fgets(line, sizeof line, said) != NULL && strcmp(line, "ready\n") == 0, "it does not start");
+    ps_subject(NULL);
+    char *server = row_of("server");
+    cr_expect(g_str_has_suffix(server, " conn#1 req#1"), "%s", server);
+    ps_subject("--json");
+    pid = g_strdup_printf("\n{\"process\":\"%d\",", child);
+    cr_expect(strstr(seen.out, pid) != NULL, "%s", seen.out);
+    ps_subject("--alone");
+    cr_expect(strstr(seen.out, "conn#1") == NULL, "%s", seen.out);
+    kill(child, SIGKILL);
 }
 
 static void expect_refusal(const char *whom, const char *reason) {

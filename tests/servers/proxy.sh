@@ -5,9 +5,12 @@
 #     proxy.sh h2o         two event loops, one per thread
 #     proxy.sh squid       one event loop
 #     proxy.sh varnish     a thread for each request, that wait in a poller of their own between requests
+#     proxy.sh nghttpx     one event loop
+#     proxy.sh privoxy     a thread for each connection
+#     proxy.sh socat       a process for each connection
 #
 # Each request's marker must be seen in the proxy when it reads from the client, writes to the back-end, reads from it
-# and writes to the client (and logs: not varnish, which logs into shared memory); in the back-end when it reads, writes
+# and writes to the client (and logs: not varnish, which logs into shared memory, nor privoxy and socat); in the back-end when it reads, writes
 # and logs. Options: see lib.sh.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -109,7 +112,35 @@ END
     set -- varnishd -F -j none -n "$work/varnish" -a "127.0.0.1:$front_port" -f "$work/front.vcl" \
         -p thread_pool_min=200
     ;;
-*) no_verdict "usage: proxy.sh [haproxy | h2o | squid | varnish]" ;;
+nghttpx)
+    need nghttpx
+    set -- nghttpx --conf=/dev/null --workers=1 --frontend="127.0.0.1,$front_port;no-tls" \
+        --backend="127.0.0.1,$back_port;;proto=http/1.1" --errorlog-file="$work/nghttpx.error" \
+        --accesslog-file="$log" --accesslog-format="\$remote_addr \$status \$http_x_marker"
+    [ "$(id -u)" -ne 0 ] || set -- "$@" --user=root
+    ;;
+privoxy)
+    need privoxy
+    stations=3,3,1
+    log=$work/backend/access.log
+    cat >"$work/privoxy.conf" <<END
+confdir /etc/privoxy
+logdir $work
+listen-address 127.0.0.1:$front_port
+accept-intercepted-requests 1
+keep-alive-timeout 60
+connection-sharing 1
+forward / 127.0.0.1:$back_port
+END
+    set -- privoxy --no-daemon "$work/privoxy.conf"
+    ;;
+socat)
+    need socat
+    stations=3,3,1
+    log=$work/backend/access.log
+    set -- socat "TCP-LISTEN:$front_port,bind=127.0.0.1,fork,backlog=128" "TCP:127.0.0.1:$back_port"
+    ;;
+*) no_verdict "usage: proxy.sh [haproxy | h2o | squid | varnish | nghttpx | privoxy | socat]" ;;
 esac
 if [ "$ANNOTATE" = 1 ] && [ "$proxy" = haproxy ]; then
     set -- --option=annotate=stdout --annotate-pid -- "$@"

@@ -1,7 +1,7 @@
 /* What the tests of the timeline record. Modes:
  *
  * - work: a request is read, does "Save", hands over to a thread by an eventfd and to another by its start,
- * and is answered; a job has a name that would break a page;
+ * which leaves "Forgotten" open, and is answered; a job has a name that would break a page;
  * - killed: the same, and then SIGKILL;
  * - flood: many more scopes than a ring holds, then one job;
  * - fork: the child does a job of its own;
@@ -34,6 +34,7 @@ static void *started(void *unused) {
     prctl(PR_SET_NAME, "started");
     ctxshim_scope scope = ctxshim_push("Started");
     ctxshim_pop(&scope);
+    ctxshim_push("Forgotten"); /* nobody closes it; it ends with the thread */
     return unused;
 }
 

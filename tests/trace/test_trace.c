@@ -120,6 +120,13 @@ Test(trace, otlp_has_a_span_for_each_request_and_links_hand_overs) {
     expect_json(none);
 }
 
+Test(trace, what_nobody_closed_ends_with_what_is_around_it) {
+    record(NULL, "work");
+    convert("otlp");
+    expect_json("[s for l in all for r in l['resourceSpans'] for c in r['scopeSpans'] for s in c['spans'] if "
+                "s['name']=='Forgotten' and 'unfinished' not in str(s['attributes'])]");
+}
+
 Test(trace, otlp_goes_on_with_the_trace_that_the_process_was_started_in) {
     g_setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TRUE);
     record(NULL, "work");

@@ -273,7 +273,8 @@ Test(object, exports_its_hooks_its_api_and_nothing_else) {
     expect_same_lines("nm -D --defined-only " BUILD
                       "/libctxshim.so | awk '{print $3}' | sed -E 's/@@?GLIBC.*//' | grep -v ^GLIBC | "
                       "LC_ALL=C sort -u",
-                      "{ " BUILD "/ctxshim hooks --names; echo CTXSHIM_1.0; grep -o '\\bctxshim_[a-z_]* *(' "
+                      "{ " BUILD "/ctxshim hooks --names; echo CTXSHIM_1.0; echo CTXSHIM_OTEL; "
+                      "echo otel_thread_ctx_v1@CTXSHIM_OTEL; grep -o '\\bctxshim_[a-z_]* *(' "
                       "shim/ctxshim.h | tr -d ' (' |"
                       " grep -vE '^ctxshim_header_|^ctxshim_scope' | sort -u | sed 's/$/@@CTXSHIM_1.0/'; } "
                       "| LC_ALL=C sort -u");

@@ -10,7 +10,7 @@ TEST_PREREQS += $(WITNESS_TOOLS)
 TEST_BINARIES += $(WITNESS_TESTS)
 
 WITNESS_GLIB = $(shell pkg-config --cflags --libs glib-2.0)
-SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http)
+SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http hand-over-http)
 TEST_PREREQS += $(SERVER_PROGRAMS)
 
 # What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
@@ -56,3 +56,7 @@ $(BUILD)/tests/glib-http: tests/servers/glib-http.c
 $(BUILD)/tests/api-http: tests/servers/api-http.c shim/ctxshim.h
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fexceptions -Ishim -o $@ $< -pthread
+
+$(BUILD)/tests/hand-over-http: tests/servers/hand-over-http.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< -pthread
