@@ -147,10 +147,11 @@ CASE(F7, idle_connections_are_woken_by_any_thread) {
     expect_request(0, 81, "");
 }
 
-/* One thread answers, and another reads each connection's next request, if it must before the call that sends
- * the answer has returned. How many answers it waits for differs, so that it also comes at the moment when
- * what it asks on falls out of those that the other has served lately. */
-enum { RING = 66, ROUNDS = 4 * RING, AT_ONCE = RING - 6, TEXT = 64 };
+/* One thread answers, at such length that its call waits for the peer to take it; another, which has it all
+ * and asks on at once, reads the next request before that call has returned. How many answers it lets begin
+ * before differs, so that it also comes at the moment when what it asks on falls out of those that the other
+ * has served lately. */
+enum { RING = 66, ROUNDS = 28, AT_ONCE = RING - 4, LONG = 400000, TEXT = 64 };
 
 static atomic_long asked, begun;
 
@@ -168,27 +169,50 @@ static void await_past(const atomic_long *counter, long position) {
         sched_yield();
 }
 
+/* As long as somebody waits for it; the others are short. */
+static size_t length_at(long position) {
+    return position / RING % 4 == 0 ? LONG : 6;
+}
+
 static void *answers(void *unused) {
+    static char answer[LONG];
     for (long position = 0; position < (long)ROUNDS * RING; position++) {
         await_past(&asked, position);
         atomic_store(&begun, position + 1);
-        if (write(servers[position % RING], "answer", 6) != 6)
+        if (write(servers[position % RING], answer, length_at(position)) != (long)length_at(position))
             atomic_fetch_add(&wrong, 1);
         expect_at(position);
     }
     return unused;
 }
 
+static void take_answer(long position) {
+    static char text[LONG];
+    size_t taken = 0;
+    long got = 1;
+    while (taken < length_at(position) && got > 0) {
+        got = raw_read(clients[position % RING], text, sizeof text);
+        taken += got > 0 ? (size_t)got : 0;
+    }
+    if (taken != length_at(position))
+        atomic_fetch_add(&wrong, 1);
+}
+
+/* One whose answer waits to be taken lets none after it begin. */
+static void await_turn(long before, long further) {
+    bool waits = length_at(before) == LONG || length_at(before + further) == LONG;
+    await_past(&begun, waits ? before : before + further);
+}
+
 static void ask_on(long position) {
     char text[TEXT];
-    long round = position / RING, which = position % RING;
+    long round = position / RING, before = position - RING;
     if (round > 0) {
-        await_past(&begun, position - RING + (round % 2 == 0 ? 0 : AT_ONCE + round / 2 % 6));
-        if (raw_read(clients[which], text, sizeof text) != 6)
-            atomic_fetch_add(&wrong, 1);
+        await_turn(before, round % 4 == 1 ? 0 : AT_ONCE + round % 4);
+        take_answer(before);
     }
-    raw_write(clients[which], "question");
-    if (read(servers[which], text, sizeof text) != 8)
+    raw_write(clients[position % RING], "question");
+    if (read(servers[position % RING], text, sizeof text) != 8)
         atomic_fetch_add(&wrong, 1);
     expect_at(position);
     atomic_store(&asked, position + 1);
@@ -196,10 +220,15 @@ static void ask_on(long position) {
 
 CASE(F7, a_connection_is_asked_on_while_its_answer_is_on_its_way) {
     pthread_t answering;
+    int little = 1 << 16;
     begin();
+    for (int i = 0; i < RING; i++)
+        REQUIRE(setsockopt(servers[i], SOL_SOCKET, SO_SNDBUF, &little, sizeof little) == 0);
     pthread_create(&answering, NULL, answers, NULL);
     for (long position = 0; position < (long)ROUNDS * RING; position++)
         ask_on(position);
+    for (long position = (long)(ROUNDS - 1) * RING; position < (long)ROUNDS * RING; position++)
+        take_answer(position);
     pthread_join(answering, NULL);
     EXPECT(atomic_load(&wrong) == 0);
 }
