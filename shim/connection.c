@@ -41,7 +41,7 @@ static __attribute__((noinline)) struct context *root_again(struct open_file *fi
 /* Borrowed; NULL: there is none, or no memory. */
 static inline struct context *root_wake(struct open_file *file, uint64_t flow) {
     uintptr_t root = root_load(file);
-    if (__builtin_expect(root & 1, 0))
+    if (__builtin_expect((root & 1) != 0, 0))
         return root_again(file, root, flow);
     return (struct context *)root;
 }
