@@ -292,7 +292,9 @@ void frame_end(struct thread *thread) {
 static int giver_of(const struct thread *thread, const struct open_file *file) {
     int by = cell_giver(&file->cell);
     bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
-    return own && file_kind(file) == FILE_CONNECTION ? cell_giver(&file->root) : by;
+    return own && file_kind(file) == FILE_CONNECTION
+               ? atomic_load_explicit(&file->accepted_by, memory_order_relaxed)
+               : by;
 }
 
 void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
@@ -354,8 +356,9 @@ void frame_reads(struct thread *thread, struct open_file *file) {
         frame->queued |= frame->file != file && file_kind(file) == FILE_CONNECTION && left_in_queue(frame);
         return;
     }
-    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
-    if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
+    uint32_t wait = file_wait_mark(frame->wait_serial);
+    uint32_t served = atomic_exchange_explicit(&file->served, wait, memory_order_relaxed);
+    if (served == wait || frame->file == NULL || frame->file == file)
         return;
     frame->queued |= left_in_queue(frame);
     frame_next(thread);

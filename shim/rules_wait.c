@@ -89,12 +89,14 @@ static void batch_add(struct batch *batch, struct context *context) {
 }
 
 /* A connection whose answer is still being written is woken to go on; else for bytes of its next request. */
-static struct context *connection_context(const struct sighting *sighting, uint32_t events) {
+static struct context *connection_context(const struct thread *thread, const struct sighting *sighting,
+                                          uint32_t events) {
     struct open_file *file = sighting->file;
-    bool continues = file_has(file, FILE_OUTSTANDING) || file_has(file, FILE_UNFINISHED) ||
-                     (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
-    struct context *request = continues ? cell_copy(&file->cell, sighting->generation) : NULL;
-    return request != NULL ? request : cell_copy(&file->root, sighting->generation);
+    bool continues =
+        file_has(file, FILE_OUTSTANDING | FILE_UNFINISHED) || (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
+    uint64_t flow = thread->flow.serial;
+    struct context *request = continues ? connection_request(file, sighting->generation, flow) : NULL;
+    return request != NULL ? request : connection_root(file, sighting->generation, flow);
 }
 
 /* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have
@@ -120,7 +122,7 @@ static struct context *event_context(struct thread *thread, const struct sightin
         return NULL;
     case FILE_CONNECTION: /* what is read from it next tells more */
         batch->connections++;
-        return connection_context(sighting, events);
+        return connection_context(thread, sighting, events);
     case FILE_EVENTFD:
         batch->wake_up = true;
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))

@@ -3,6 +3,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
+#include "connection.h"
 #include "coroutine.h"
 #include "frame.h"
 #include "interruption.h"
@@ -230,6 +231,7 @@ void thread_end(void) {
         graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
+    connection_thread_end(thread);
     trace_thread_end(thread);
     local.thread = NULL;
     frame_limit = UINTPTR_MAX;

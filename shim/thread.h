@@ -16,6 +16,7 @@
 
 struct open_file;
 struct mailbox;
+struct recent;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -179,11 +180,13 @@ struct thread {
     uintptr_t left_at;
     struct loop *ran_out;      /* E3: whose last wait ran out */
     struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    struct recent *recent;     /* connections that it has served lately (connection.h) */
     unsigned reservations;
     bool managed; /* its end will be seen */
     enum turn turn;
     struct coroutine *coroutine; /* TURN_COROUTINE: which */
     uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
+    uint64_t own_clear;          /* no coroutine was on it when so many stacks had been added (coroutine.h) */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
     struct otel_record *otel;          /* what it publishes to profilers (otel.h); NULL: nothing yet */
