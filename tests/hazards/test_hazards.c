@@ -16,11 +16,16 @@ static const char *const ways[] = {EVERYTHING, "dispatch=exact:annotate=stderr",
 /* What exact dispatch changes by its nature is promised for the default alone (E0). */
 static const char *const default_ways[] = {EVERYTHING, NULL};
 /* Each process makes a file of its own. */
-static const char *const timeline_ways[] = {"trace=${dir:-/nonexistent}/timeline:otel=1", NULL};
+static const char *const timeline_ways[] = {"${dir:+trace=$dir/timeline:}otel=1", NULL};
+/* To walk a stack takes libunwind, whose thread-local storage only libc can set up. */
+static const char *const by_hand_ways[] = {"annotate=stderr:leaks=1:log_path=${dir:-/nonexistent}/report",
+                                           "dispatch=exact", NULL};
 
 static const char *const *ways_of(const char *name) {
     if (strstr(name, "timeline") != NULL)
         return timeline_ways;
+    if (strstr(name, "by_hand") != NULL)
+        return by_hand_ways;
     return g_str_has_prefix(name, "E0/") ? default_ways : ways;
 }
 
