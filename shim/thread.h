@@ -206,19 +206,20 @@ extern _Atomic(struct thread *) thread_records;
 extern _Thread_local uintptr_t frame_limit;
 
 /* States of the guard (local.guard), which only its thread changes:
- *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no
- * further GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
+ *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer. It is 0: a thread
+ *                    that the program has made by hand, with thread-local storage that is all zero, has none
+ *   GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
  *   GUARD_HANDLER    in a signal handler that has not used the shim yet
  *   GUARD_BURY       nobody is inside, but values wait to be destroyed
- *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer
+ *   GUARD_READY      nobody is inside, there is a record and nothing to bury: the quick ways look no further
  *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it
- * back; a later entry from a shallower address shows that. */
-enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3 };
+ *                    back; a later entry from a shallower address shows that */
+enum { GUARD_NO_RECORD = 0, GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3, GUARD_READY = 4 };
 static inline bool guard_is_free(uintptr_t guard) {
-    return guard == 0 || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
+    return guard == GUARD_READY || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
 }
 static inline bool guard_is_address(uintptr_t guard) {
-    return guard > GUARD_NO_RECORD;
+    return guard > GUARD_READY;
 }
 
 /* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
@@ -228,7 +229,7 @@ extern _Thread_local uintptr_t thread_handler;
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
 struct thread *thread_enter_slow(uintptr_t here);
-/* What the guard's 0 says, for the compiler's use. */
+/* What GUARD_READY says, for the compiler's use. */
 static inline struct thread *thread_known(void) {
     struct thread *thread = local.thread;
     if (thread == NULL)
@@ -237,7 +238,7 @@ static inline struct thread *thread_known(void) {
 }
 static inline struct thread *thread_enter(void) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    if (__builtin_expect(local.guard != 0 || !process_check(), 0))
+    if (__builtin_expect(local.guard != GUARD_READY || !process_check(), 0))
         return thread_enter_slow(here);
     local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
@@ -246,7 +247,7 @@ static inline struct thread *thread_enter(void) {
 /* The same for a thread that has a record and nothing to bury, without looking whether this is a fork child:
  * enough for what touches nothing but the thread's own. */
 static inline struct thread *thread_enter_known(void) {
-    if (__builtin_expect(local.guard != 0, 0))
+    if (__builtin_expect(local.guard != GUARD_READY, 0))
         return NULL;
     local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
@@ -254,12 +255,12 @@ static inline struct thread *thread_enter_known(void) {
 }
 static inline void thread_leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    local.guard = __builtin_expect(graveyard_empty(), 1) ? 0 : GUARD_BURY;
+    local.guard = __builtin_expect(graveyard_empty(), 1) ? GUARD_READY : GUARD_BURY;
 }
 /* After thread_enter_known, when no value can have been dropped since. */
 static inline void thread_leave_known(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    local.guard = 0;
+    local.guard = GUARD_READY;
 }
 /* Where there may be no record. */
 void thread_leave_slow(void);
