@@ -165,7 +165,7 @@ struct thread {
     _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     unsigned depth; /* of frames */
-    unsigned known_loops, next_loop;
+    unsigned known_loops, next_loop, last_loop;
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
