@@ -212,7 +212,7 @@ static bool is_own(const struct thread *thread, uintptr_t address) {
     return address >= thread->own_low && address < thread->own_high;
 }
 
-static enum destination own(const struct thread *thread) {
+static enum destination own_destination(const struct thread *thread) {
     return thread->turn == TURN_OWN ? SAME : OWN;
 }
 
@@ -234,7 +234,7 @@ static enum destination destination_in_tree(struct thread *thread, uintptr_t add
     const struct stack_range *last = stacks_below(coroutine_stacks, thread->own_high);
     if (last == NULL || last->high <= thread->own_low)
         thread->own_clear = atomic_load_explicit(&stacks_added, memory_order_relaxed);
-    return own(thread);
+    return own_destination(thread);
 }
 
 /* Whose stack is this? A coroutine that is found is the caller's from here on. */
@@ -244,7 +244,7 @@ static enum destination destination_of(struct thread *thread, uintptr_t address,
         return SAME;
     if (is_own(thread, address) &&
         thread->own_clear == atomic_load_explicit(&stacks_added, memory_order_acquire))
-        return own(thread);
+        return own_destination(thread);
     struct coroutine *hinted = atomic_load_explicit(hint_of(address), memory_order_relaxed);
     if (hinted != NULL && take_turn(hinted, address)) {
         *found = hinted;

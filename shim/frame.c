@@ -579,8 +579,8 @@ void frame_settle_slow(uintptr_t here) {
     interruption_settle(thread, here);
     coroutine_settle(thread, here);
     frame_passed(thread);
-    while (thread->depth > 0 && here > edge_of(frame_top(thread)) && thread_on_own_stack(thread, here)) {
-        struct frame *top = frame_top(thread);
+    for (struct frame *top = frame_top(thread);
+         top != NULL && here > edge_of(top) && thread_on_own_stack(thread, here); top = frame_top(thread)) {
         if (here <= top->limit)
             frame_crosses(thread, top);
         else

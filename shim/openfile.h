@@ -164,8 +164,8 @@ void file_closed_range(unsigned first, unsigned last);
 /* Which wait it was, in half the room: whoever compares it with one he knows is right but for once in four
  * thousand million, when a loop is taken for a little more regular than it is. None: 0. */
 static inline uint32_t file_wait_mark(uint64_t wait) {
-    uint32_t mark = (uint32_t)(wait * UINT64_C(0x9E3779B97F4A7C15) >> 32);
-    return wait != 0 && mark == 0 ? 1 : mark;
+    uint32_t hash = (uint32_t)(wait * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    return wait != 0 && hash == 0 ? 1 : hash;
 }
 
 static inline enum file_kind file_kind(const struct open_file *file) {

@@ -24,7 +24,7 @@ static const char *const by_hand_ways[] = {"annotate=stderr:leaks=1:log_path=${d
 static const char *const *ways_of(const char *name) {
     if (strstr(name, "timeline") != NULL)
         return timeline_ways;
-    if (strstr(name, "by_hand") != NULL)
+    if (strstr(name, "thread_made_by_hand") != NULL)
         return by_hand_ways;
     return g_str_has_prefix(name, "E0/") ? default_ways : ways;
 }
