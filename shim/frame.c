@@ -273,6 +273,8 @@ static void wake_up_ends(const struct frame *frame) {
 
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
     wake_up_ends(frame);
     learn_lines(frame);
     learn_crossed(frame);
@@ -579,8 +581,10 @@ void frame_settle_slow(uintptr_t here) {
     interruption_settle(thread, here);
     coroutine_settle(thread, here);
     frame_passed(thread);
-    for (struct frame *top = frame_top(thread);
-         top != NULL && here > edge_of(top) && thread_on_own_stack(thread, here); top = frame_top(thread)) {
+    while (thread->depth > 0 && thread_on_own_stack(thread, here)) {
+        struct frame *top = &thread->frames[thread->depth - 1];
+        if (here <= edge_of(top))
+            break;
         if (here <= top->limit)
             frame_crosses(thread, top);
         else
