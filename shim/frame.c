@@ -583,7 +583,7 @@ void frame_settle_slow(uintptr_t here) {
     frame_passed(thread);
     while (thread->depth > 0 && thread_on_own_stack(thread, here)) {
         struct frame *top = &thread->frames[thread->depth - 1];
-        if (here <= edge_of(top))
+        if (!top->comparable || here <= top->edge)
             break;
         if (here <= top->limit)
             frame_crosses(thread, top);
