@@ -523,7 +523,7 @@ static void frame_crosses(struct thread *thread, struct frame *frame) {
 }
 
 static void frame_leave(struct thread *thread, uintptr_t here) {
-    struct frame *frame = frame_top(thread);
+    struct frame *frame = &thread->frames[thread->depth - 1];
     thread->left_frame = true;
     if (thread->depth == 1 && frame->before == frame->base) {
         thread->left_loop = frame->loop;
