@@ -156,6 +156,11 @@ static bool leads_to_a_thread(const struct open_file *file) {
     return file == NULL || file_kind(file) == FILE_EVENTFD || file_kind(file) == FILE_PIPE;
 }
 
+/* Of a wait for one descriptor, at a place where never several were waited for: that is no loop. */
+static bool waits_alone(const struct frame *frame) {
+    return frame->lone && !frame->loop->many;
+}
+
 /* A loop that has given its request to a thread may go on with what other threads have put into a list of its
  * own: E0. One that goes on with the request itself, and answers it, is learnt. */
 enum { COPIES = 8 };
@@ -166,7 +171,7 @@ void frame_hands_on(struct thread *thread, const struct open_file *file) {
         return;
     frame->handed_on = true;
     frame->lost |= in_doubt(thread);
-    if (frame->loop == NULL || !leads_to_a_thread(file) || !frame_has_request(frame) ||
+    if (frame->loop == NULL || waits_alone(frame) || !leads_to_a_thread(file) || !frame_has_request(frame) ||
         frame->loop->copies >= COPIES)
         return;
     frame->away = true;
@@ -175,7 +180,7 @@ void frame_hands_on(struct thread *thread, const struct open_file *file) {
 
 void frame_answers_itself(struct thread *thread) {
     struct frame *frame = frame_top(thread);
-    if (frame != NULL && frame->away && frame->loop->copies < COPIES)
+    if (frame != NULL && frame->away && frame->loop != NULL && frame->loop->copies < COPIES)
         frame->loop->copies++;
 }
 
@@ -506,8 +511,7 @@ bool frame_explicit(const struct thread *thread) {
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
  * read goes on in their caller, as if the read alone had opened the frame. */
 static bool goes_on(const struct thread *thread, const struct frame *frame) {
-    return frame->lone && !frame->loop->many && frame->provenance.evidence >= EVIDENCE_READ &&
-           thread->depth == 1;
+    return waits_alone(frame) && frame->provenance.evidence >= EVIDENCE_READ && thread->depth == 1;
 }
 
 /* Its loop goes on at a shallower depth than that of its wait, as it has before. When callbacks have run,
@@ -534,7 +538,8 @@ static void frame_leave(struct thread *thread, uintptr_t here) {
         return;
     }
     frame->wait = (struct here){FRAME_OPEN_ENDED, NULL};
-    frame->loop = NULL;
+    frame->loop = NULL; /* and what is learnt of one */
+    frame->away = frame->watched = frame->various = false;
     frame->wait_serial = 0;
     frame->edge = frame->limit = FRAME_OPEN_ENDED;
     frame_limit_renew(thread);

@@ -5,6 +5,7 @@
 
 enum { CONNECTIONS = 3 };
 static int listener, clients[CONNECTIONS], servers[CONNECTIONS];
+static int wake;
 static struct pollfd fds[CONNECTIONS + 1];
 
 /* The listener and all connections, as a loop would have them. */
@@ -302,4 +303,28 @@ HOST_CASE(H22, bad_pointers_are_the_kernels) {
     EXPECT(select(-1, NULL, NULL, NULL, NULL) == -1 && errno == EINVAL);
     EXPECT(poll(&(struct pollfd){-1, POLLIN, 7}, 1, 0) == 0);
     EXPECT(poll(&(struct pollfd){777, POLLIN, 0}, 1, 0) == 1);
+}
+
+/* A poll for one descriptor and its read in a function of their own: what was read goes on in their caller,
+ * who has others work for it, too, and answers himself. */
+__attribute__((noinline)) static long hear_in_time(int fd) {
+    struct pollfd one = {fd, POLLIN, 0};
+    char bytes[64];
+    int ready = poll(&one, 1, 1000);
+    long got = ready == 1 ? read(fd, bytes, sizeof bytes) : -1;
+    poke(wake);
+    return got;
+}
+
+CASE(E0, who_answers_what_he_read_with_a_time_limit_may_have_handed_it_on) {
+    int door = listen_somewhere(), client = raw_connect(door), server = accept(door, NULL, NULL);
+    wake = eventfd(0, EFD_NONBLOCK);
+    for (int round = 1; round <= 3; round++) {
+        char expected[32];
+        snprintf(expected, sizeof expected, "conn#1 req#%d", round);
+        raw_write(client, "question");
+        EXPECT(hear_in_time(server) == 8);
+        say_to(server, "answer");
+        EXPECT_STACK(expected);
+    }
 }
