@@ -77,7 +77,8 @@ bool annotate_is_log(int fd) {
     const struct open_file *file = file_at(fd);
     if (file == NULL)
         return is_named(fd);
-    return (is_named(fd) || file_has(file, FILE_ANNOTATED)) && !file_has(file, FILE_SPARED);
+    return file_kind(file) != FILE_CONNECTION && (is_named(fd) || file_has(file, FILE_ANNOTATED)) &&
+           !file_has(file, FILE_SPARED);
 }
 
 /* A stream that has no descriptor says so in errno, which is the program's. */

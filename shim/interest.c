@@ -18,7 +18,8 @@ struct interest_set {
     _Atomic bool lent;         /* other threads read what that had reported */
     /* E2: eventfds and pipes that it watches, by which others wake it up; the latest of them. */
     struct {
-        struct open_file *file; /* NULL: none */
+        const struct open_file *file; /* NULL: none */
+        struct mailbox *mailbox;      /* its; of a closed one it may be another's, which costs a doubt */
         uint32_t generation;
     } bells[BELLS_WATCHED];
     uint32_t next_bell;
@@ -34,6 +35,7 @@ static void set_lock(struct interest_set *set) {
         return;
     set->bucket = NULL;
     set->buckets = set->count = 0;
+    memset(set->bells, 0, sizeof set->bells);
 }
 
 static size_t buckets_size(uint32_t buckets) {
@@ -51,6 +53,7 @@ struct interest_set *interest_set_new(void) {
     set_lock(set);
     set->bucket = NULL;
     set->buckets = set->count = 0;
+    memset(set->bells, 0, sizeof set->bells);
     atomic_store_explicit(&set->reported, 0, memory_order_relaxed);
     atomic_store_explicit(&set->lent, false, memory_order_relaxed);
     lock_give(&set->lock);
@@ -102,6 +105,13 @@ static void set_unlink(struct interest_set *set, struct interest *interest) {
     }
 }
 
+/* With the set locked. */
+static void forget_bell(struct interest_set *set, const struct open_file *file) {
+    for (unsigned i = 0; i < BELLS_WATCHED; i++)
+        if (set->bells[i].file == file)
+            set->bells[i].file = NULL;
+}
+
 /* With the interest lock held: takes it out of its set. Returns its context, to be released later. */
 static struct context *interest_orphan(struct interest *interest) {
     struct interest_set *set = interest->set;
@@ -110,6 +120,7 @@ static struct context *interest_orphan(struct interest *interest) {
         return NULL;
     set_lock(set);
     set_unlink(set, interest);
+    forget_bell(set, interest->file);
     lock_give(&set->lock);
     interest->set = NULL;
     interest->context = NULL;
@@ -132,10 +143,11 @@ static void files_lock(struct open_file *file) {
 /* With the set locked. */
 static void watch_bell(struct interest_set *set, struct open_file *file) {
     enum file_kind kind = file_kind(file);
-    if (file->mailbox == NULL || (kind != FILE_EVENTFD && kind != FILE_PIPE))
+    if ((kind != FILE_EVENTFD && kind != FILE_PIPE) || file->mailbox == NULL)
         return;
     uint32_t place = set->next_bell++ % BELLS_WATCHED;
     set->bells[place].file = file;
+    set->bells[place].mailbox = file->mailbox;
     set->bells[place].generation = cell_generation(&file->cell);
 }
 
@@ -143,9 +155,9 @@ bool interest_is_woken(struct interest_set *set, int thread) {
     bool woken = false;
     set_lock(set);
     for (unsigned i = 0; i < BELLS_WATCHED && !woken; i++) {
-        struct open_file *file = set->bells[i].file;
+        const struct open_file *file = set->bells[i].file;
         woken = file != NULL && cell_generation(&file->cell) == set->bells[i].generation &&
-                mailbox_has_others(file->mailbox, thread);
+                mailbox_has_others(set->bells[i].mailbox, thread);
     }
     lock_give(&set->lock);
     return woken;
