@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <time.h>
 
-enum { IMAGES_MOST = 100, CHUNK = 1 << 16 };
+enum { CHUNK = 1 << 16 };
 
 struct record_header *leaks_region;
 bool leaks_recorded;
@@ -25,27 +25,9 @@ uint64_t leaks_clock(void) {
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* A process that executes another program has another record: "path.12", "path.12.2". */
-static void region_path(char *path, size_t size, unsigned image) {
-    struct text text = text_in(path, size);
-    text_put(&text, options.record_path);
-    text_put(&text, ".");
-    text_put_number(&text, (uint64_t)process_pid());
-    if (image > 1) {
-        text_put(&text, ".");
-        text_put_number(&text, image);
-    }
-    text_end(&text);
-}
-
-/* A file of its own for each process: `record_path` with the pid behind it. NULL: there is none. */
+/* A file of its own for each process. NULL: there is none. */
 static void *file_map(void) {
-    char path[OPTION_TEXT_ROOM + 24];
-    long fd = -EEXIST;
-    for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
-        region_path(path, sizeof path, image);
-        fd = mapfile_make(path, RECORD_SIZE);
-    }
+    long fd = mapfile_make_own(options.record_path, RECORD_SIZE);
     void *memory = fd >= 0 ? mapfile_map(fd, RECORD_SIZE, CHUNK) : NULL;
     if (fd >= 0)
         kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);

@@ -2,6 +2,9 @@
 #include "mapfile.h"
 
 #include "../ctxstore/kernel.h"
+#include "options.h"
+#include "process.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +23,30 @@ long mapfile_make(const char *path, size_t size) {
         return fd;
     kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
     return -EIO;
+}
+
+enum { NAME_ROOM = 4096 + OPTION_TEXT_ROOM + 40, IMAGES_MOST = 100 };
+
+static void own_name(char *name, const char *path, unsigned image) {
+    struct text text = text_in(name, NAME_ROOM);
+    text_put(&text, path);
+    text_put(&text, ".");
+    text_put_number(&text, (uint64_t)process_pid());
+    if (image > 1) {
+        text_put(&text, ".");
+        text_put_number(&text, image);
+    }
+    text_end(&text);
+}
+
+long mapfile_make_own(const char *path, size_t size) {
+    char name[NAME_ROOM];
+    long fd = -EEXIST;
+    for (unsigned image = 1; fd == -EEXIST && image <= IMAGES_MOST; image++) {
+        own_name(name, path, image);
+        fd = mapfile_make(name, size);
+    }
+    return fd;
 }
 
 /* Kernels before 5.14 cannot: -EINVAL. */

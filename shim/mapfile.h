@@ -12,6 +12,9 @@
 /* A new file of that many bytes; its descriptor, to be closed. -EEXIST: there is something of that name; any
  * other negative number: it cannot be. */
 long mapfile_make(const char *path, size_t size);
+/* One for this process alone: with its number behind the path. A process that executes another program has
+ * another file: "path.12", "path.12.2". */
+long mapfile_make_own(const char *path, size_t size);
 /* Maps it, shared, and takes space for the first bytes of it. NULL: there is none. */
 void *mapfile_map(long fd, size_t size, size_t first);
 /* Takes space for a part, at the borders of pages. False: there is none, and it must not be touched. */

@@ -40,6 +40,8 @@ static _Atomic uint64_t
     taken[TRACE_RINGS / 64]; /* which rings are somebody's; 1 for good when one has no space */
 static struct trace_writer no_ring;
 static char path[PATH_ROOM];
+static bool
+    starts_it; /* nobody has made the file before: only then is there somebody to be told that it fails */
 
 static uint64_t clock_of(clockid_t id) {
     struct timespec time = {0};
@@ -72,23 +74,16 @@ static size_t file_size(void) {
     return TRACE_HEADER + (size_t)TRACE_RINGS * slots_wanted() * sizeof(struct trace_slot);
 }
 
-/* The process that was started first has the file itself; any other, one with its pid behind the name. */
-static long file_make_own(bool first) {
-    char name[PATH_ROOM + 24];
+/* The process that was started first has the file itself; any other, one of its own beside it. */
+static long file_make(bool first) {
     long fd = first ? mapfile_make(path, file_size()) : -EEXIST;
-    if (fd != -EEXIST)
-        return fd;
-    struct text text = text_in(name, sizeof name);
-    text_put(&text, path);
-    text_put(&text, ".");
-    text_put_number(&text, (uint64_t)process_pid());
-    text_end(&text);
-    return mapfile_make(name, file_size());
+    starts_it = fd != -EEXIST;
+    return starts_it ? fd : mapfile_make_own(path, file_size());
 }
 
 static bool trace_open(bool first) {
     size_t size = file_size();
-    long fd = file_make_own(first);
+    long fd = file_make(first);
     struct trace_header *made = fd >= 0 ? mapfile_map(fd, size, TRACE_HEADER) : NULL;
     if (fd >= 0)
         kernel_call(SYS_close, fd, 0, 0, 0, 0, 0);
@@ -152,7 +147,8 @@ static void file_start(void) {
     path_set();
     writers = writers_make();
     if (writers == NULL || !trace_open(true)) {
-        say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
+        if (starts_it)
+            say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
         return;
     }
     context_ended = root_ended;

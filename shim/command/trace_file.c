@@ -134,8 +134,13 @@ struct trace_process *trace_file_read(const char *path, GError **error) {
     return process;
 }
 
-static gboolean is_number(const char *text) {
-    return *text != '\0' && strspn(text, "0123456789") == strlen(text);
+/* "12", or "12.2": a process, and what it has executed since. */
+static gboolean is_process(const char *text) {
+    size_t number = strspn(text, "0123456789");
+    const char *image = text + number;
+    if (number == 0 || *image == '\0')
+        return number > 0;
+    return *image == '.' && image[1] != '\0' && strspn(image + 1, "0123456789") == strlen(image + 1);
 }
 
 char **trace_children(const char *path) {
@@ -145,7 +150,7 @@ char **trace_children(const char *path) {
     GDir *directory = g_dir_open(folder, 0, NULL);
     const char *entry;
     while (directory != NULL && (entry = g_dir_read_name(directory)) != NULL)
-        if (g_str_has_prefix(entry, prefix) && is_number(entry + strlen(prefix)))
+        if (g_str_has_prefix(entry, prefix) && is_process(entry + strlen(prefix)))
             g_ptr_array_add(found, g_build_filename(folder, entry, NULL));
     if (directory != NULL)
         g_dir_close(directory);

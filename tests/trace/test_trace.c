@@ -186,6 +186,19 @@ Test(trace, a_child_has_a_file_of_its_own_which_is_read_with_the_first) {
     cr_expect(count("of the child") == 0);
 }
 
+/* Each program that a child becomes has a file of its own beside the child's; and the host's output is its
+ * own. */
+Test(trace, what_a_child_executes_is_recorded_too_and_nobody_is_told) {
+    char *trace = g_strconcat("--trace=", file, NULL);
+    const char script[] = "for i in 1 2; do ls / | cat >/dev/null; done; echo over";
+    call((const char *const[]){COMMAND, "run", trace, "--", "sh", "-c", script, NULL});
+    cr_expect(seen.status == 0 && strcmp(seen.out, "over\n") == 0 && seen.err[0] == '\0', "%d %s%s",
+              seen.status, seen.out, seen.err);
+    convert("perfetto");
+    expect_json("[e['args']['name'] for e in all if e['name']=='process_name'].count('cat')==2");
+    g_free(trace);
+}
+
 Test(trace, a_trace_is_replaced_and_nothing_else_is) {
     record(NULL, "fork");
     record(NULL, "work");
