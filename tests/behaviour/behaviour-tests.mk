@@ -2,7 +2,7 @@
 # it (case.h says how).
 
 BEHAVIOUR_CASES := $(wildcard tests/behaviour/rules_*.c) tests/behaviour/stacks.c
-BEHAVIOUR_HEADERS := tests/behaviour/case.h shim/ctxshim.h ctxstore/kernel.h
+BEHAVIOUR_HEADERS := tests/behaviour/case.h tests/behaviour/pipes.h shim/ctxshim.h ctxstore/kernel.h
 TEST_BINARIES += $(BUILD)/tests/test_behaviour
 TEST_PREREQS += $(BUILD)/libctxshim.so $(BUILD)/tests/behaviour/cases
 
