@@ -47,14 +47,14 @@ $(TSAN_PRELOAD)/%.o: tests/conformance/%.c
 $(TSAN_PRELOAD)/%.o: tests/conformance/%.cc
 	@mkdir -p $(@D)
 	$(CC) -x c++ -std=c++17 -g -I. -O1 -fsanitize=thread -c -o $@ $<
-$(TSAN_PRELOAD)/conformance: $(TSAN_TESTS) $(TSAN_SHIM) $(TSAN_PLAIN)
+$(TSAN_PRELOAD)/conformance-program: $(TSAN_TESTS) $(TSAN_SHIM) $(TSAN_PLAIN)
 	$(CC) -fsanitize=thread -rdynamic -o $@ $^ -pthread -lstdc++
 $(TSAN_PRELOAD)/faults: tests/hazards/faults.c $(TSAN_SHIM) $(TSAN_PLAIN)
 	$(CC) $(CFLAGS) -O1 -fsanitize=thread -DLINKED -rdynamic -o $@ $^ -pthread
 
 .PHONY: check-tsan-preload
-check-tsan-preload: $(TSAN_PRELOAD)/conformance $(TSAN_PRELOAD)/faults
+check-tsan-preload: $(TSAN_PRELOAD)/conformance-program $(TSAN_PRELOAD)/faults
 	for name in $$(sed -n 's/^BEHAVIOUR(\(.*\))/\1/p' tests/conformance/conformance.def | grep -v ^C38); do \
-		echo $$name; TSAN_OPTIONS=halt_on_error=1 timeout 100 setarch -R $(TSAN_PRELOAD)/conformance $$name || exit 1; \
+		echo $$name; TSAN_OPTIONS=halt_on_error=1 timeout 100 setarch -R $(TSAN_PRELOAD)/conformance-program $$name || exit 1; \
 	done
 	TSAN_OPTIONS=halt_on_error=1 timeout 100 setarch -R $(TSAN_PRELOAD)/faults >$(TSAN_PRELOAD)/said
