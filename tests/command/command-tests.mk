@@ -5,11 +5,11 @@ COMMAND_TEST_PROGRAMS := $(addprefix $(COMMAND_TEST)/, show stand_in.so plain pl
 TEST_BINARIES += $(BUILD)/tests/test_command
 TEST_PREREQS += $(BUILD)/ctxshim $(COMMAND_TEST_PROGRAMS)
 
-$(BUILD)/tests/test_command: tests/command/test_command.c
+$(BUILD)/tests/test_command: $(addprefix tests/command/, test_command.c test_loadable.c room.c room.h)
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(CFLAGS) -DBUILD='"$(BUILD)"' \
 		-DMULTIARCH='"$(shell $(CC) -print-multiarch)"' $(shell pkg-config --cflags criterion glib-2.0) \
-		-o $@ $< $(LDFLAGS) $(shell pkg-config --libs criterion glib-2.0)
+		-o $@ $(filter %.c,$^) $(LDFLAGS) $(shell pkg-config --libs criterion glib-2.0)
 
 $(COMMAND_TEST)/plain-static: LINKAGE := -static
 $(COMMAND_TEST)/plain-static-pie: LINKAGE := -static-pie -fPIE
