@@ -16,13 +16,14 @@ TEST_PREREQS += $(SERVER_PROGRAMS)
 # What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
 WITNESS_PLAIN := -fno-builtin -U_FORTIFY_SOURCE -D__NO_INLINE__
 
-$(BUILD)/tests/libwitness.so: tests/witness/witness.c
+WITNESS_SOURCES := $(addprefix tests/witness/,witness.c markers.c)
+$(BUILD)/tests/libwitness.so: $(WITNESS_SOURCES) tests/witness/markers.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $<
+	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $(filter %.c,$^)
 
-$(BUILD)/tests/libwitness-inner.so: tests/witness/witness.c
+$(BUILD)/tests/libwitness-inner.so: $(WITNESS_SOURCES) tests/witness/markers.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -DWITNESS_INNER -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $<
+	$(CC) $(CFLAGS) $(WITNESS_PLAIN) -DWITNESS_INNER -fPIC -fvisibility=hidden -fexceptions -shared -o $@ $(filter %.c,$^)
 
 $(BUILD)/tests/libfake-%.so: tests/witness/fake_%.c
 	@mkdir -p $(@D)
