@@ -15,6 +15,8 @@
 set -eu
 
 cd "$(dirname "$0")/../.."
+# shellcheck source-path=SCRIPTDIR source=rows.sh
+. tests/servers/rows.sh
 BUILD=${BUILD:-build}
 REQUESTS=${REQUESTS:-200}
 DISPATCH=${DISPATCH:-auto}
@@ -26,10 +28,6 @@ bad=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-
-progress() {
-    echo "$*" >&2
-}
 
 # summary FILE...: from the reports, five numbers (unpopped, misused, contaminated, values, retained), then "; " and who
 # retains: how many, the holder, whom it is connected to (ports differ), and the innermost function with a name that left it there.
@@ -75,18 +73,6 @@ held() {
             sum[$0 (over == "-" ? ", which goes on" : "")] += count
         }
         END { for (one in sum) printf "%s%d × %s", rest++ ? ", " : "", sum[one], one; print "" }'
-}
-
-wanted() {
-    [ $# -gt 1 ] || return 0
-    line=$1
-    shift
-    for word in "$@"; do
-        case $line in
-        *"$word"*) return 0 ;;
-        esac
-    done
-    return 1
 }
 
 # look SCRIPT...: leaves the reports in $reports.

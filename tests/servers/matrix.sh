@@ -11,6 +11,8 @@
 set -eu
 
 cd "$(dirname "$0")/../.."
+# shellcheck source-path=SCRIPTDIR source=rows.sh
+. tests/servers/rows.sh
 BUILD=${BUILD:-build}
 PAIRS=${PAIRS:-5}
 SECONDS_EACH=${SECONDS_EACH:-0.7}
@@ -36,10 +38,6 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM
-
-progress() {
-    echo "$*" >&2
-}
 
 # ---- The judge's part
 
@@ -163,18 +161,6 @@ row() {
     fi
     echo "| $concurrency | $server | $1 | $((right + wrong + unknown)) | $right | $wrong | $unknown | $mixed | $3 | $remark |" \
         >>"$work/table"
-}
-
-wanted() {
-    [ $# -gt 1 ] || return 0
-    line=$1
-    shift
-    for word in "$@"; do
-        case $line in
-        *"$word"*) return 0 ;;
-        esac
-    done
-    return 1
 }
 
 cat >"$work/table" <<END
