@@ -29,7 +29,7 @@ help:
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
-	@echo 'make check-tsan-preload  the conformance list with the whole shim under ThreadSanitizer'
+	@echo 'make check-tsan-preload, check-helgrind  the conformance list with the whole shim under ThreadSanitizer, helgrind'
 	@echo 'make fuzz-parsers  a fuzzer on all that reads what others wrote, FUZZ_SECONDS (60) each'
 	@echo 'make soak      nginx and redis at full load for SOAK_MINUTES (30): is memory flat?'
 	@echo 'make check-model  ten million steps of the store beside a model;  make fuzz-store  a fuzzer on both'
