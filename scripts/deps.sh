@@ -58,6 +58,8 @@ transparency_programs='
 java default-jdk-headless
 javac default-jdk-headless
 '
+# Tests of other projects, as they are installed.
+transparency_libraries='libglib2.0-tests glib-networking-tests libsoup-3.0-tests dbus-tests pipewire-tests libsdl2-tests systemd-tests openssh-tests openssh-server'
 
 matrix_programs='
 initdb postgresql
@@ -121,7 +123,7 @@ tools)
     ;;
 transparency)
     programs=$transparency_programs
-    libraries=
+    libraries=$transparency_libraries
     ;;
 *) complain "usage: deps.sh [peers | matrix | tools | transparency]" ;;
 esac

@@ -8,8 +8,11 @@ mode of the shim. A name that differs is run alone, plain and in that mode, a fe
 overlap it is unsteady, else it is different. Prints a table as Markdown; exit 1 when anything is different.
 """
 import argparse
+import glob
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = "/usr/bin/python3"
 AGAIN = 4
 SECONDS = 1000
+PATIENCE = 60  # with a program that takes a second or two
 
 # $DIRECTORY: one of its own for each run. Of everything, annotations on stderr alone are left out: with a context from
 # the start they are on every line.
@@ -46,18 +50,25 @@ dup close sem sem-sysv mutex poll signal sigq sigfd sigpipe sigrt sigsuspend sig
 pthread exec spawn fcntl open seek mq msg aio getrandom switch context dirdeep rename fd-race hdd mmap mmapfork
 sendfile splice tee zombie daemon kill nanosleep itimer inotify handle memfd cond yield""".split()
 
+INSTALLED = "glib glib-networking libsoup-3.0 dbus pipewire-0.3 SDL2 systemd".split()
+
+OPENSSH = """connect proxy-connect connect-privsep connect-uri proto-version exit-status envpass transfer banner
+stderr-data stderr-after-eof broken-pipe yes-head agent multiplex reexec sftp sftp-cmds sftp-batch sftp-perm
+dynamic-forward forwarding cfgmatch keys-command forward-control scp scp3 limit-keytype percent hostkey-rotate
+principals-command""".split()
+
 QUICK = ["test_epoll", "test_fork1", "test_select", "test_queue", "test_fcntl", "stress-ng:eventfd", "stress-ng:pipe",
          "stress-ng:fork", "stress-ng:dup"]
 
 
-def run(command, environment, directory):
+def run(command, environment, directory, patience=SECONDS):
     """Its status and what it wrote. It leads a group of its own, which is gone afterwards."""
     environment = {name: text.replace("$DIRECTORY", directory) for name, text in environment.items()}
     process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=directory, text=True,
                                errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        said, _ = process.communicate(timeout=SECONDS)
+        said, _ = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
@@ -108,11 +119,80 @@ class Stressor:
         return found
 
 
+class Installed:
+    """The installed tests of a project: programs as GLib lays them out, or as systemd does. Most say TAP."""
+
+    def __init__(self, project):
+        self.name = "installed tests of " + project
+        self.programs = dict(installed(project))
+        self.late = set()  # without us: they wait for something that is not here
+
+    def outcomes(self, environment, directory, names=None):
+        wanted = {name.partition(": ")[0] for name in names} if names else self.programs.keys() - self.late
+        found = {}
+        for program in sorted(wanted):
+            own = {"HOME": directory, "XDG_RUNTIME_DIR": directory, "TMPDIR": directory, **environment}
+            status, said = run(self.programs[program], own, directory, PATIENCE)
+            if status == "late" and "LD_PRELOAD" not in environment:
+                self.late.add(program)
+                continue
+            found[f"{program}: (its status)"] = f"{status}"
+            for outcome, name in re.findall(r"^(ok|not ok) \d+ ?(?:- )?(.*)$", said, re.MULTILINE):
+                name, _, remark = name.partition(" # ")
+                found[f"{program}: {name.strip()}"] = outcome + (" " + remark.split()[0] if remark else "")
+        return found
+
+
+def installed(project):
+    """Names and commands, as far as they are installed."""
+    for name in glob.glob(f"/usr/share/installed-tests/{glob.escape(project)}/*.test"):
+        with open(name, encoding="utf-8") as file:
+            command = re.search(r"^Exec=(.*)$", file.read(), re.MULTILINE)
+        if command is not None:
+            yield os.path.basename(name)[:-len(".test")], shlex.split(command[1])
+    if project == "systemd":
+        for name in glob.glob("/usr/lib/systemd/tests/test-*"):
+            if os.access(name, os.X_OK):
+                yield os.path.basename(name), [name]
+
+
+class Openssh:
+    """OpenSSH's regression tests, as far as they need neither sudo nor minutes: a server, its clients, agents."""
+
+    HOME = "/usr/lib/openssh/regress"
+
+    def __init__(self, which):
+        self.name = "OpenSSH " + which
+        self.tests = OPENSSH if which == "tests" else [which]
+
+    def outcomes(self, environment, directory, names=None):
+        if not os.path.isdir(self.HOME):
+            return {}
+        found = {}
+        place = os.path.join(directory, "regress")
+        shutil.copytree(self.HOME, place, symlinks=True)
+        os.chmod(directory, 0o755)  # servers become somebody else
+        for test in names or self.tests:
+            make = ["make", "-s", "-C", place, f"LTESTS={test}", "t-exec", "SUDO=", "TEST_SHELL=sh", "TEST_SSH_SSH=ssh",
+                    "TEST_SSH_SFTPSERVER=/usr/lib/openssh/sftp-server", "TEST_SSH_PLINK=", "TEST_SSH_IPV6=no",
+                    "TEST_SSH_ECC=yes", "TEST_SSH_UNSAFE_PERMISSIONS=1"]
+            make += [f"{name}={place}" for name in (".OBJDIR", ".CURDIR", "BUILDDIR", "OBJ")]
+            status, said = run(make, environment, directory)
+            last = re.findall(r"^(ok|failed|SKIPPED|FAIL|FATAL)\b", said, re.MULTILINE)
+            found[test] = f"status {status} " + " ".join(last)
+        shutil.rmtree(place)
+        return found
+
+
+KINDS = {"": Cpython, "stress-ng": Stressor, "installed": Installed, "openssh": Openssh}
+
+
 def suites(names, quick):
-    wanted = names or (QUICK if quick else CPYTHON + ["stress-ng:" + name for name in STRESSORS])
+    wanted = names or (QUICK if quick else CPYTHON + ["stress-ng:" + name for name in STRESSORS] +
+                       ["installed:" + name for name in INSTALLED] + ["openssh:tests"])
     for name in wanted:
-        kind, _, stressor = name.partition(":")
-        yield Stressor(stressor) if kind == "stress-ng" else Cpython(name)
+        kind, _, which = name.rpartition(":")
+        yield KINDS[kind](which)
 
 
 def differing(one, other):
