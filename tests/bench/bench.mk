@@ -50,9 +50,9 @@ $(BUILD)/tests/test_hooks_cost: tests/bench/test_hooks_cost.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LDFLAGS) -lcriterion
 
-TEST_BINARIES += $(BUILD)/tests/test_connection_memory
-TEST_PREREQS += $(BENCH)/connections
-$(BUILD)/tests/test_connection_memory: tests/bench/test_connection_memory.c
+TEST_BINARIES += $(BUILD)/tests/test_connection_memory $(BUILD)/tests/test_fork_faults
+TEST_PREREQS += $(BENCH)/connections $(BENCH)/costs
+$(BUILD)/tests/test_connection_memory $(BUILD)/tests/test_fork_faults: $(BUILD)/tests/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< $(LDFLAGS) -lcriterion
 
