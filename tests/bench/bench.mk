@@ -40,9 +40,9 @@ bench-maps: $(BENCH)/maps
 	$<
 
 # What the hot hooks add, counted in instructions (scripts/bench-hooks.sh).
-$(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h
+$(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h shim/ctxshim.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
 
 TEST_BINARIES += $(BUILD)/tests/test_hooks_cost
 TEST_PREREQS += $(BENCH)/hooks

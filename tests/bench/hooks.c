@@ -96,6 +96,7 @@ int main(int argc, char **argv) {
     hooks_prepare_waits();
     count_all(hook_cases_bytes, wanted);
     count_all(hook_cases_waits, wanted);
+    count_all(hook_cases_scopes, wanted);
     hooks_prepare_threads();
     count_all(hook_cases_threads, wanted);
     _exit(0);

@@ -10,7 +10,8 @@ struct hook_case {
 };
 
 /* Ended by one without a name. */
-extern const struct hook_case hook_cases_bytes[], hook_cases_waits[], hook_cases_threads[];
+extern const struct hook_case hook_cases_bytes[], hook_cases_waits[], hook_cases_scopes[],
+    hook_cases_threads[];
 
 void hooks_prepare_bytes(void);
 void hooks_prepare_waits(void);
