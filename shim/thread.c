@@ -84,11 +84,6 @@ static struct thread *thread_new(void) {
     return thread;
 }
 
-/* Deeper addresses are lower on every machine we know. */
-bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
-    return address >= thread->stack_low && address < thread->stack_high;
-}
-
 static void end_of_helper(void *nothing) {
     (void)nothing;
     thread_end();
