@@ -14,7 +14,7 @@
 
 enum { PAGE_SHIFT = 12, PAGE = 1 << PAGE_SHIFT, BUCKETS = 256, NOTES = 4, SAMPLE = 64 };
 
-/* How a range of bytes begins and ends. */
+/* How a range of bytes begins and ends. One that is no longer than its head has no tail. */
 struct sample {
     uint32_t size; /* of the range, at most a page */
     unsigned char head[SAMPLE], tail[SAMPLE];
@@ -65,8 +65,8 @@ static unsigned used(const struct table *all, unsigned which) {
     return atomic_load_explicit(&all->used[which], memory_order_relaxed);
 }
 
-static void use(struct table *all, unsigned which, int more) {
-    atomic_store_explicit(&all->used[which], (uint8_t)((int)used(all, which) + more), memory_order_relaxed);
+static void use(struct table *all, unsigned which, unsigned notes) {
+    atomic_store_explicit(&all->used[which], (uint8_t)notes, memory_order_relaxed);
 }
 
 static uintptr_t note_place(const struct bucket *bucket, unsigned i) {
@@ -91,15 +91,18 @@ static struct bucket *bucket_lock(struct table *all, unsigned which) {
 /* With the bytes readable. */
 static void sample_take(struct sample *sample, const unsigned char *bytes, size_t size) {
     sample->size = (uint32_t)(size < PAGE ? size : PAGE);
-    size_t length = size < SAMPLE ? size : SAMPLE;
-    memcpy(sample->head, bytes, length);
-    memcpy(sample->tail, bytes + sample->size - length, length);
+    if (size <= SAMPLE) {
+        memcpy(sample->head, bytes, size);
+        return;
+    }
+    memcpy(sample->head, bytes, SAMPLE);
+    memcpy(sample->tail, bytes + sample->size - SAMPLE, SAMPLE);
 }
 
 static bool sample_same(const struct sample *a, const struct sample *b) {
     size_t length = a->size < SAMPLE ? a->size : SAMPLE;
     return a->size == b->size && memcmp(a->head, b->head, length) == 0 &&
-           memcmp(a->tail, b->tail, length) == 0;
+           (a->size <= SAMPLE || memcmp(a->tail, b->tail, SAMPLE) == 0);
 }
 
 /* Without the lock: is there a note that may guard bytes in [first, end)? */
@@ -114,45 +117,67 @@ static bool may_guard(const struct table *all, unsigned which, uintptr_t first, 
     return false;
 }
 
-/* Drops the notes of one bucket whose bytes lie in [first, end). */
+/* Drops the notes of a locked bucket whose bytes lie in [first, end). Returns how many stay; `*free`: a place
+ * where there is none. */
+static unsigned notes_drop(struct bucket *bucket, uintptr_t first, uintptr_t end, unsigned *free) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < NOTES; i++) {
+        uintptr_t address = note_place(bucket, i);
+        if (address != 0 && (address >= end || first >= address + bucket->note[i].sample.size)) {
+            kept++;
+            continue;
+        }
+        if (address != 0)
+            note_place_set(bucket, i, 0);
+        *free = i;
+    }
+    return kept;
+}
+
 static void bucket_clear(struct table *all, unsigned which, uintptr_t first, uintptr_t end) {
+    unsigned free;
     if (!may_guard(all, which, first, end))
         return;
     struct bucket *bucket = bucket_lock(all, which);
-    for (unsigned i = 0; i < NOTES; i++) {
-        uintptr_t address = note_place(bucket, i);
-        if (address == 0 || address >= end || first >= address + bucket->note[i].sample.size)
-            continue;
-        note_place_set(bucket, i, 0);
-        use(all, which, -1);
-    }
+    use(all, which, notes_drop(bucket, first, end, &free));
     lock_give(&bucket->lock);
+}
+
+/* In all buckets where there may be any, but for that of the page where the bytes begin. */
+static void clear_around(struct table *all, uintptr_t first, uintptr_t end) {
+    uintptr_t own = first >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+    if (own > 0)
+        bucket_clear(all, bucket_of(own - 1), first, end);
+    if (last - own >= BUCKETS) /* it touches them all */
+        last = own + BUCKETS;
+    for (uintptr_t page = own + 1; page <= last; page++)
+        bucket_clear(all, bucket_of(page), first, end);
 }
 
 void forward_overwritten(const void *bytes, size_t size) {
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || size == 0)
         return;
     uintptr_t first = (uintptr_t)bytes, end = first + size;
-    uintptr_t pages = (end - 1) >> PAGE_SHIFT, page = first >> PAGE_SHIFT;
-    if (pages - page >= BUCKETS) /* it touches them all */
-        pages = page + BUCKETS;
-    for (page = page > 0 ? page - 1 : 0; page <= pages; page++)
-        bucket_clear(table_now(), bucket_of(page), first, end);
+    clear_around(table_now(), first, end);
+    bucket_clear(table_now(), bucket_of(first >> PAGE_SHIFT), first, end);
 }
 
 void forward_note(const void *bytes, size_t size, struct open_file *file, uint32_t generation,
                   const struct context *request) {
+    if (request == NULL)
+        forward_overwritten(bytes, size);
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || size == 0 || request == NULL)
         return;
     struct table *all = table_now();
-    unsigned which = bucket_of((uintptr_t)bytes >> PAGE_SHIFT), free = 0;
+    uintptr_t first = (uintptr_t)bytes, end = first + size;
+    unsigned which = bucket_of(first >> PAGE_SHIFT), free;
+    clear_around(all, first, end);
     struct bucket *bucket = bucket_lock(all, which);
-    while (free < NOTES && note_place(bucket, free) != 0)
-        free++;
-    if (free == NOTES)
+    unsigned kept = notes_drop(bucket, first, end, &free);
+    if (kept == NOTES)
         free = bucket->next++ % NOTES;
     else
-        use(all, which, 1);
+        use(all, which, kept + 1);
     struct note *note = &bucket->note[free];
     note_place_set(bucket, free, (uintptr_t)bytes);
     note->file = file;
@@ -250,10 +275,10 @@ static bool bytes_are(const struct note *note, const struct iovec *first) {
     if (length > first->iov_len || !kernel_peek(head, bytes, length) ||
         memcmp(head, sample->head, length) != 0)
         return false;
-    if (first->iov_len < sample->size)
+    if (sample->size <= SAMPLE || first->iov_len < sample->size)
         return true;
-    return kernel_peek(tail, bytes + sample->size - length, length) &&
-           memcmp(tail, sample->tail, length) == 0;
+    return kernel_peek(tail, bytes + sample->size - SAMPLE, SAMPLE) &&
+           memcmp(tail, sample->tail, SAMPLE) == 0;
 }
 
 struct context *forward_find(const struct thread *thread, const struct outgoing *outgoing, bool *doubtful) {
