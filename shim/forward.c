@@ -244,25 +244,16 @@ static bool another_has(const struct note *mine) {
     return false;
 }
 
-/* What lies in the thread's own frames above ours can be read; anything else the kernel is asked about. */
-static bool peek_near(const struct thread *thread, void *to, const void *from, size_t size) {
-    uintptr_t address = (uintptr_t)from, here = (uintptr_t)__builtin_frame_address(0);
-    if (address <= here || !thread_on_own_stack(thread, here) || address + size > thread->stack_high)
-        return kernel_peek(to, from, size);
-    memcpy(to, from, size);
-    return true;
-}
-
 /* Where the bytes that go out first lie; false: not known. */
-static bool first_buffer(const struct thread *thread, const struct outgoing *outgoing, struct iovec *first) {
+static bool first_buffer(const struct outgoing *outgoing, struct iovec *first) {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)outgoing->vector, .msg_iovlen = 1};
     *first = (struct iovec){(void *)(uintptr_t)outgoing->buffer, outgoing->size};
     if (outgoing->buffer != NULL)
         return true;
-    if (outgoing->message != NULL && !peek_near(thread, &message, outgoing->message, sizeof message))
+    if (outgoing->message != NULL && !thread_peek(&message, outgoing->message, sizeof message))
         return false;
     return message.msg_iovlen > 0 && message.msg_iov != NULL &&
-           peek_near(thread, first, message.msg_iov, sizeof *first);
+           thread_peek(first, message.msg_iov, sizeof *first);
 }
 
 /* Do these bytes begin as those that were read, and end so, if that many go out? Fewer than that say nothing.
@@ -285,7 +276,7 @@ struct context *forward_find(const struct thread *thread, const struct outgoing 
     struct iovec first;
     struct note note;
     *doubtful = false;
-    if (!atomic_load_explicit(&forward_on, memory_order_acquire) || !first_buffer(thread, outgoing, &first) ||
+    if (!atomic_load_explicit(&forward_on, memory_order_acquire) || !first_buffer(outgoing, &first) ||
         first.iov_len == 0 || !note_at((uintptr_t)first.iov_base, &note))
         return NULL;
     struct context *request = note_request(&note);
