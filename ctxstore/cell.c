@@ -68,7 +68,8 @@ void cell_last(struct cell *cell, uint32_t generation) {
     lock_give(&cell->lock);
 }
 
-static struct context *copy(struct cell *cell, uint32_t generation, bool lasts) {
+static inline __attribute__((always_inline)) struct context *copy(struct cell *cell, uint32_t generation,
+                                                                  bool lasts) {
     struct context *context = NULL, *over = NULL;
     cell_lock(cell);
     if (cell->lasting && context_over(cell->context)) {

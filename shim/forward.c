@@ -198,18 +198,29 @@ static struct context *note_request(const struct note *note) {
     return NULL;
 }
 
-static bool note_at(uintptr_t address, struct note *copy) {
+/* Is it, surely, what is current here, or above that? */
+static bool is_current(const struct context *current, uint64_t serial) {
+    while (current != NULL && !context_is(current, serial) && current->kind != CONTEXT_AMBIGUOUS)
+        current = current->parent;
+    return current != NULL && context_is(current, serial);
+}
+
+/* Copies the note of what lies there, unless that is current anyway. */
+static bool note_at(uintptr_t address, const struct context *current, struct note *copy) {
     struct table *all = table_now();
     unsigned which = bucket_of(address >> PAGE_SHIFT);
     bool found = false;
     if (used(all, which) == 0)
         return false;
     struct bucket *bucket = bucket_lock(all, which);
-    for (unsigned i = 0; !found && i < NOTES; i++)
-        if (note_place(bucket, i) == address) {
+    for (unsigned i = 0; i < NOTES; i++) {
+        if (note_place(bucket, i) != address)
+            continue;
+        found = !is_current(current, bucket->note[i].serial);
+        if (found)
             *copy = bucket->note[i];
-            found = true;
-        }
+        break;
+    }
     lock_give(&bucket->lock);
     return found;
 }
@@ -277,7 +288,7 @@ struct context *forward_find(const struct thread *thread, const struct outgoing 
     struct note note;
     *doubtful = false;
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || !first_buffer(outgoing, &first) ||
-        first.iov_len == 0 || !note_at((uintptr_t)first.iov_base, &note))
+        first.iov_len == 0 || !note_at((uintptr_t)first.iov_base, thread->flow.current, &note))
         return NULL;
     struct context *request = note_request(&note);
     if (request == NULL)

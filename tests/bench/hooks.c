@@ -100,5 +100,7 @@ int main(int argc, char **argv) {
     count_all(hook_cases_scopes, wanted);
     hooks_prepare_threads();
     count_all(hook_cases_threads, wanted);
+    hooks_prepare_proxy();
+    count_all(hook_cases_proxy, wanted);
     _exit(0);
 }
