@@ -42,8 +42,8 @@ help:
 SHIM_SOURCES := $(wildcard ctxstore/*.c shim/*.c hooks/*.c)
 SHIM_OBJECTS := $(SHIM_SOURCES:%.c=$(BUILD)/%.o)
 SHIM_FLAGS := -fPIC -fvisibility=hidden -fexceptions -ftls-model=initial-exec -U_FORTIFY_SOURCE
-# What gcc clears by `rep stos` takes longer to begin than all of it does word by word.
-SHIM_FLAGS += $(shell for flag in -mmemset-strategy=unrolled_loop:256:noalign,rep_8byte:-1:noalign; do \
+# What gcc clears by `rep stos` takes longer to begin than all of it does in vectors.
+SHIM_FLAGS += $(shell for flag in -mmemset-strategy=vector_loop:256:noalign,rep_8byte:-1:noalign; do \
 	$(CC) $$flag -E -xc /dev/null >/dev/null 2>&1 && echo $$flag; done)
 SHIM_LINK := -shared -Wl,-z,defs -Wl,-z,nodelete -Wl,-z,initfirst -Wl,-z,relro -Wl,-z,now \
 	-Wl,--version-script=shim/ctxshim.map -Wl,-soname,$(SONAME) -Wl,--as-needed

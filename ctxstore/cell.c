@@ -3,15 +3,23 @@
 
 static void cell_lock(struct cell *cell) {
     if (!lock_take(&cell->lock))
-        cell->context = NULL; /* fork left it half changed: what it held is the parent's */
+        cell_set(cell, NULL); /* fork left it half changed: what it held is the parent's */
 }
 
 uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
 
 static struct context *cell_swap(struct cell *cell, struct context *context) {
     struct context *before = cell->context;
-    cell->context = context;
+    cell_set(cell, context);
     return before;
+}
+
+struct context *cell_replace(struct cell *cell, struct context *context, struct origin origin) {
+    __atomic_store_n(&cell->tid, origin.tid, __ATOMIC_RELAXED);
+    cell->site = origin.site;
+    cell->lasting = 0;
+    cell->let_go = 0;
+    return cell_swap(cell, context);
 }
 
 static void generation_next(struct cell *cell) {
@@ -38,13 +46,8 @@ void cell_end(struct cell *cell) {
 void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     struct origin origin = origin_here();
     cell_lock(cell);
-    if (cell_generation(cell) == generation) {
-        context = cell_swap(cell, context);
-        __atomic_store_n(&cell->tid, origin.tid, __ATOMIC_RELAXED);
-        cell->site = origin.site;
-        cell->lasting = 0;
-        cell->let_go = 0;
-    }
+    if (cell_generation(cell) == generation)
+        context = cell_replace(cell, context, origin);
     lock_give(&cell->lock);
     context_release(context);
 }
@@ -65,7 +68,8 @@ void cell_last(struct cell *cell, uint32_t generation) {
     lock_give(&cell->lock);
 }
 
-struct context *cell_copy(struct cell *cell, uint32_t generation) {
+static inline __attribute__((always_inline)) struct context *copy(struct cell *cell, uint32_t generation,
+                                                                  bool lasts) {
     struct context *context = NULL, *over = NULL;
     cell_lock(cell);
     if (cell->lasting && context_over(cell->context)) {
@@ -74,9 +78,19 @@ struct context *cell_copy(struct cell *cell, uint32_t generation) {
             cell->let_go =
                 cell_let_go(&cell->context, over, (struct origin){cell->tid, cell->site}) & CELL_LET_GO_MOST;
     }
-    if (cell_generation(cell) == generation)
+    if (cell_generation(cell) == generation) {
         context = context_retain(cell->context);
+        cell->lasting |= lasts;
+    }
     lock_give(&cell->lock);
     context_release(over);
     return context;
+}
+
+struct context *cell_copy(struct cell *cell, uint32_t generation) {
+    return copy(cell, generation, false);
+}
+
+struct context *cell_copy_last(struct cell *cell, uint32_t generation) {
+    return copy(cell, generation, true);
 }

@@ -20,7 +20,7 @@
 struct cell {
     struct lock lock;
     _Atomic uint32_t generation;
-    struct context *context; /* a reference */
+    struct context *context; /* a reference; changed by cell_set, for who compares it without the lock */
     int tid;                 /* this and the next: whoever put it there (origin.h) */
     uint16_t site;
     uint16_t lasting : 1; /* it may wait here for ever: not when its request is over */
@@ -47,11 +47,26 @@ void cell_last(struct cell *cell, uint32_t generation);
  * where the place is, and who had put it there. Returns a name for it, or 0. Under the place's lock; NULL:
  * nobody wants to know. Set once at start-up. */
 extern uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
+/* The two with one lock. */
+struct context *cell_copy_last(struct cell *cell, uint32_t generation);
+
+/* With the cell locked. */
+static inline void cell_set(struct cell *cell, struct context *context) {
+    __atomic_store_n(&cell->context, context, __ATOMIC_RELEASE);
+}
+/* The same as cell_put does; what was there is returned, with its reference. */
+struct context *cell_replace(struct cell *cell, struct context *context, struct origin origin);
+/* What is in it, or was, a moment ago; not to be looked into, only to be compared with what the caller holds:
+ * if it is that, it was in the cell, and in this life of it. Takes no lock. */
+static inline const struct context *cell_glance(const struct cell *cell, uint32_t generation) {
+    const struct context *context = __atomic_load_n(&cell->context, __ATOMIC_ACQUIRE);
+    return cell_generation(cell) == generation ? context : NULL;
+}
 /* Locks the cell for whoever looks after what is in it himself, while it is alive and has this generation; he
  * gives it back with lock_give, and releases nothing meanwhile. False: it is not locked. */
 static inline bool cell_hold(struct cell *cell, uint32_t generation) {
     if (!lock_take(&cell->lock))
-        cell->context = NULL; /* fork left it half changed: what it held is the parent's */
+        cell_set(cell, NULL); /* fork left it half changed: what it held is the parent's */
     if (cell_generation(cell) == generation)
         return true;
     lock_give(&cell->lock);

@@ -114,28 +114,19 @@ static inline bool context_serial_used_up(uint64_t serial) {
     return serial % SERIAL_RANGE == 0;
 }
 
-/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
- * cache by the function that is called from `site` (NULL: not that simple, use context_operation), and given
- * back to it. Only the place is handed in: a stack frame knows its own address. */
-static inline __attribute__((always_inline)) struct context *
-context_operation_quick(struct context *parent, const char *name, const void *site, const uint64_t *flow,
-                        struct scope *scope) {
-    struct context *node = local.contexts.free;
-    uint64_t own = local.serial, maker;
-    uint16_t number;
-    if (__builtin_expect(node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
-                             !site_known(site, &number) || !name_copy(node->text, name),
-                         0))
-        return NULL;
-    maker = *flow;
+/* Takes the cache's first node, and makes it the scope of an operation, all but its name and its serial. */
+static inline __attribute__((always_inline)) void context_operation_made(struct context *node,
+                                                                         struct context *parent, uint64_t own,
+                                                                         uint32_t flow, uint16_t site,
+                                                                         uint32_t stack) {
     local.contexts.free = node->parent;
     local.contexts.count--;
     local.serial = own + 1;
     node->parent = parent;
     node->values = parent != NULL ? parent->values : NULL;
-    node->flow = (uint32_t)maker;
-    node->stack = (uint32_t)(uintptr_t)__builtin_frame_address(0);
-    node->site = number;
+    node->flow = flow;
+    node->stack = stack;
+    node->site = site;
     node->kind = CONTEXT_OPERATION;
     node->scoped = 1;
     node->owns_values = 0;
@@ -144,6 +135,25 @@ context_operation_quick(struct context *parent, const char *name, const void *si
     node->lent = 0;
     atomic_store_explicit(&node->marks, 0, memory_order_relaxed);
     atomic_store_explicit(&node->references, 1, memory_order_relaxed);
+}
+
+/* The two halves of the usual push and pop, inline: an operation of a short name, made from the thread's
+ * cache by the function that is called from `site` (NULL: not that simple, use context_operation), and given
+ * back to it. Only the place is handed in: a stack frame knows its own address. */
+static inline __attribute__((always_inline)) struct context *
+context_operation_quick(struct context *parent, const char *name, struct name_look look, const void *site,
+                        const uint64_t *flow, struct scope *scope) {
+    struct context *node = local.contexts.free;
+    uint64_t own = local.serial, maker;
+    uint16_t number;
+    if (__builtin_expect(node == NULL || context_serial_used_up(own) || (parent != NULL && parent->lent) ||
+                             !site_known(site, &number),
+                         0))
+        return NULL;
+    maker = *flow;
+    name_copy(node->text, name, look);
+    context_operation_made(node, parent, own, (uint32_t)maker, number,
+                           (uint32_t)(uintptr_t)__builtin_frame_address(0));
     atomic_store_explicit(&node->serial, own, memory_order_release);
     *scope = (struct scope){node, own, maker};
     return node;

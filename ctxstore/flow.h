@@ -135,9 +135,10 @@ static inline void flow_settle(struct flow *flow) {
 /* The usual push and pop, inline: a short name, and the innermost scope that nobody captured. They do all
  * or nothing: {0} and false mean that flow_push and flow_close have to. */
 static inline __attribute__((always_inline)) struct scope
-flow_push_quick(struct flow *flow, const char *operation, const void *site) {
+flow_push_quick(struct flow *flow, const char *operation, struct name_look look, const void *site) {
     struct scope scope;
-    struct context *node = context_operation_quick(flow->current, operation, site, &flow->serial, &scope);
+    struct context *node =
+        context_operation_quick(flow->current, operation, look, site, &flow->serial, &scope);
     if (__builtin_expect(node == NULL, 0))
         return (struct scope){0};
     atomic_signal_fence(memory_order_release); /* a handler may read the path at any moment */

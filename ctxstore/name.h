@@ -40,30 +40,58 @@ static inline void name_store(char *to, const char *name, size_t length) {
 #    endif
 #endif
 
-/* Copies a NUL-terminated name, whose end is found in the same look. False when that is not done: it is too
- * long, or lies so near the end of a page that what is behind it may not be there. */
+/* A look at a NUL-terminated name before it is copied. */
+enum name_fit {
+    NAME_FITS,
+    NAME_LONG,
+    NAME_UNSURE, /* it lies so near the end of a page that what is behind it may not be there */
+};
 #ifdef NAME_BYTEWISE
-static inline bool name_copy(char *to, const char *name) {
+struct name_look {
+    enum name_fit fit;
+    size_t length;
+};
+static inline struct name_look name_look(const char *name) {
     size_t length = strnlen(name, NAME_INLINE + 1);
-    if (length > NAME_INLINE)
-        return false;
-    name_store(to, name, length);
-    return true;
+    return (struct name_look){length <= NAME_INLINE ? NAME_FITS : NAME_LONG, length};
+}
+static inline void name_copy(char *to, const char *name, struct name_look look) {
+    name_store(to, name, look.length);
+}
+static inline size_t name_length(const char *name) {
+    return strlen(name);
 }
 #else
-static inline __attribute__((always_inline)) bool name_copy(char *to, const char *name) {
-    enum { PAGE_BYTES = 4096 };
+enum { PAGE_BYTES = 4096 };
+
+struct name_look {
+    enum name_fit fit;
+    vector first;
+};
+static inline __attribute__((always_inline)) struct name_look name_look(const char *name) {
     if (__builtin_expect((uintptr_t)name % PAGE_BYTES >= PAGE_BYTES - NAME_INLINE, 0))
-        return false;
-    vector first = *(const vector *)name;
-    if (!vector_any(first == 0)) {
+        return (struct name_look){.fit = NAME_UNSURE};
+    struct name_look look = {NAME_FITS, *(const vector *)name};
+    if (!vector_any(look.first == 0)) {
         vector last = *(const vector *)(name + NAME_INLINE + 1 - VECTOR_SIZE);
-        if (!vector_any(last == 0))
-            return false;
-        memcpy(to + VECTOR_SIZE, name + VECTOR_SIZE, NAME_INLINE - VECTOR_SIZE);
+        look.fit = vector_any(last == 0) ? NAME_FITS : NAME_LONG;
     }
-    *(vector *)to = first;
-    return true;
+    return look;
+}
+/* Of one that fits, also what is behind its end. */
+static inline __attribute__((always_inline)) void name_copy(char *to, const char *name,
+                                                            struct name_look look) {
+    *(vector *)to = look.first;
+    memcpy(to + VECTOR_SIZE, name + VECTOR_SIZE, NAME_INLINE - VECTOR_SIZE);
+}
+
+/* As strlen, for a long one. Aligned vectors never reach into a page that the name is not in. */
+static inline __attribute__((always_inline)) size_t name_length(const char *name) {
+    const char *at = name + VECTOR_SIZE - (uintptr_t)name % VECTOR_SIZE;
+    vector none;
+    while (!vector_any(none = *(const vector *)at == 0))
+        at += VECTOR_SIZE;
+    return (size_t)(at - name) + vector_place(none);
 }
 #endif
 

@@ -19,4 +19,17 @@ static inline __attribute__((always_inline)) bool vector_any(vector found) {
 #endif
 }
 
+/* Which byte of a comparison's result is the first that is true? There is one. */
+static inline __attribute__((always_inline)) unsigned vector_place(vector found) {
+#if defined(__SSE2__)
+    return (unsigned)__builtin_ctz(
+        (unsigned)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))found));
+#else
+    unsigned first = 0;
+    while (found[first] == 0)
+        first++;
+    return first;
+#endif
+}
+
 #endif

@@ -5,6 +5,7 @@
 #define CTXSHIM_BUILD
 #include "ctxshim.h"
 
+#include "../ctxstore/long_name.h"
 #include "activity.h"
 #include "frame.h"
 #include "holders.h"
@@ -68,7 +69,7 @@ static __attribute__((noinline)) ctxshim_scope push_slow(const char *operation, 
     return opened(scope, &error);
 }
 
-/* The guard is taken, and it is not the usual push: mostly the name is long. */
+/* The guard is taken, and it is not the usual push. */
 static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread, const char *operation,
                                                            struct here here, bool block) {
     int error = 0;
@@ -86,13 +87,33 @@ static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread
     return public_scope(scope);
 }
 
+/* The usual push of a long name. */
+static __attribute__((noinline)) ctxshim_scope push_long(const char *operation, struct here here,
+                                                         bool block) {
+    struct thread *thread = thread_enter_known();
+    if (__builtin_expect(thread == NULL, 0))
+        return push_slow(operation, here, block);
+    struct scope scope = flow_push_long(&thread->flow, operation, here);
+    if (__builtin_expect(scope.node == NULL, 0))
+        return push_inside(thread, operation, here, block);
+    if (block)
+        flow_block(&scope);
+    trace_push_probe(scope.node, operation);
+    thread_leave_known();
+    return public_scope(scope);
+}
+
 /* Part of a public function: HERE is that one's. */
 static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
-    bool plain = __builtin_expect(operation != NULL && !trace_scopes, 1);
-    struct thread *thread = plain ? thread_enter_known() : NULL;
+    if (__builtin_expect(operation == NULL || trace_scopes, 0))
+        return push_slow(operation, HERE, block);
+    struct name_look look = name_look(operation);
+    if (__builtin_expect(look.fit != NAME_FITS, 0))
+        return look.fit == NAME_LONG ? push_long(operation, HERE, block) : push_slow(operation, HERE, block);
+    struct thread *thread = thread_enter_known();
     if (__builtin_expect(thread == NULL, 0))
         return push_slow(operation, HERE, block);
-    struct scope scope = flow_push_quick(&thread->flow, operation, __builtin_return_address(0));
+    struct scope scope = flow_push_quick(&thread->flow, operation, look, __builtin_return_address(0));
     if (__builtin_expect(scope.node == NULL, 0))
         return push_inside(thread, operation, HERE, block);
     if (block)
@@ -159,6 +180,15 @@ static __attribute__((noinline)) int pop_inside(struct thread *thread, const ctx
     return 0;
 }
 
+/* The guard is taken, and it is not the usual close: mostly the name is long. */
+static __attribute__((noinline)) int pop_long(struct thread *thread, const ctxshim_scope *scope) {
+    if (!flow_close_long(&thread->flow, scope->node, scope->serial))
+        return pop_inside(thread, scope);
+    trace_pop_probe(scope->serial);
+    thread_leave_known();
+    return 0;
+}
+
 static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope) {
     uint64_t serial = scope->serial;
     if (__builtin_expect((serial & DETOUR_SERIAL) != 0, 0))
@@ -169,7 +199,7 @@ static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope)
     if (__builtin_expect(thread == NULL, 0))
         return pop_slow(scope);
     if (__builtin_expect(!flow_close_quick(&thread->flow, scope->node, serial), 0))
-        return pop_inside(thread, scope);
+        return pop_long(thread, scope);
     trace_pop_probe(serial);
     thread_leave_known();
     return 0;

@@ -17,6 +17,14 @@ struct bell bells[BELLS];
 struct bell_kind bell_kinds[BELL_KINDS];
 static struct asked asked[ASKED];
 static struct lock table_lock, asked_lock;
+/* Something has been written there. Set before the first of it is, and only in a fork child unset. */
+static _Atomic bool used;
+
+static void use(void) {
+    if (!atomic_load_explicit(&used, memory_order_relaxed))
+        atomic_store_explicit(&used, true, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
 
 static uint64_t hash_of(const void *address) {
     return (uint64_t)(uintptr_t)address * UINT64_C(0x9E3779B97F4A7C15) >> 32;
@@ -90,6 +98,7 @@ static void kind_begins(void) {
 
 static void bell_hang(const void *mutex, const void *condition, const struct bell_place *place) {
     struct bell *window = window_of(condition), *bell = window;
+    use();
     while (bell < window + WINDOW && atomic_load_explicit(&bell->condition, memory_order_relaxed) != NULL)
         bell++;
     uint8_t kind =
@@ -125,12 +134,17 @@ void bell_forget(const void *condition) {
     context_release(given);
 }
 
-/* What others' bells hold is the parent's. */
+/* What others' bells hold is the parent's. Where there are none, nothing is touched: each page would be one
+ * to be copied. */
 void bell_forked(void) {
+    if (!atomic_load_explicit(&used, memory_order_relaxed))
+        return;
     memset(bells, 0, sizeof bells);
     memset(bell_kinds, 0, sizeof bell_kinds);
     memset(asked, 0, sizeof asked);
     atomic_store_explicit(&bells_any, false, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&used, false, memory_order_relaxed);
 }
 
 /* --- sleeping and ringing ------------------------------------------------------------------------- */
@@ -241,6 +255,7 @@ void bell_rings(struct bell *bell, struct context *context, uint8_t own) {
 void bell_asks(const void *condition, uint64_t work) {
     struct asked *slot = &asked[hash_of(condition) % ASKED];
     lock_take(&asked_lock);
+    use();
     bool same = atomic_load_explicit(&slot->condition, memory_order_relaxed) == condition;
     uint64_t before = same ? atomic_load_explicit(&slot->work, memory_order_relaxed) : 0;
     atomic_store_explicit(&slot->condition, NULL, memory_order_seq_cst);

@@ -54,7 +54,7 @@ static void request_wake(struct open_file *file, uint64_t flow) {
     struct context *node = node_again(context_retain(root), "req#", number, file->request_serial, flow);
     if (node == NULL)
         return;
-    file->cell.context = node;
+    cell_set(&file->cell, node);
     file->request_serial = 0;
 }
 
@@ -76,6 +76,23 @@ struct context *connection_asked(struct open_file *file, uint32_t generation, ui
     struct context *root = context_retain(root_wake(file, flow));
     lock_give(&file->cell.lock);
     return root;
+}
+
+struct context *connection_asks(struct open_file *file, uint32_t generation, uint64_t flow,
+                                struct context **before) {
+    struct origin origin = origin_here();
+    *before = NULL;
+    if (!cell_hold(&file->cell, generation))
+        return NULL;
+    file->request_serial = 0;
+    uint32_t number = atomic_fetch_add_explicit(&file->requests, 1, memory_order_relaxed) + 1;
+    struct context *root = context_retain(root_wake(file, flow));
+    struct context *request = context_root(root, "req#", number, flow);
+    *before = cell_replace(&file->cell, context_retain(request), origin);
+    lock_give(&file->cell.lock);
+    if (request == NULL)
+        context_release(root);
+    return request;
 }
 
 struct context *connection_request(struct open_file *file, uint32_t generation, uint64_t flow) {
@@ -115,7 +132,7 @@ static bool may_rest(const struct open_file *file, const struct context *root,
 static void come_to_rest(struct open_file *file, struct context *root, struct context *request) {
     if (request != NULL) {
         file->request_serial = serial_of(request);
-        file->cell.context = NULL;
+        cell_set(&file->cell, NULL);
     }
     file->root_serial = serial_of(root);
     root_store(file, root->root.number << 1 | 1);

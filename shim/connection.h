@@ -26,10 +26,10 @@
  *   - whoever wants the request of a connection for its work asks connection_request, which wakes it:
  *     it is the same one, by number and serial, whether it rested meanwhile or not, and so rest is
  *     nothing that a writer or a reader can see, whatever the flag says;
- *   - who begins a request has the root and its new child in hand from connection_asked on, so that the
- *     root is held by more than this and nothing rests until the new request is in the cell; and from
- *     when it is counted the one before is not the latest and cannot rest, since its number could not
- *     be told any more;
+ *   - who begins a request puts it into the cell under the lock that it is counted under, and has it in
+ *     hand, so that it does not rest; who cannot do so (connection_asked) has the root and its new child in
+ *     hand until the new request is in the cell, so that nothing rests; and from when it is counted the one
+ *     before is not the latest and cannot rest, since its number could not be told any more;
  *   - what was begun stays in its reader's hand until it is marked outstanding.
  * Who looks through cell_copy instead (the end of a request, a note about its bytes) takes an empty cell for
  * "over", and a resting request is.
@@ -50,6 +50,19 @@ struct context *connection_root(struct open_file *file, uint32_t generation, uin
  */
 struct context *connection_asked(struct open_file *file, uint32_t generation, uint64_t flow,
                                  uint32_t *number);
+/* The same, and its node is made and is the latest from here on: a new reference, NULL without memory.
+ * `*before`: the latest so far, which is over (the connection's reference); NULL: none, or at rest. */
+struct context *connection_asks(struct open_file *file, uint32_t generation, uint64_t flow,
+                                struct context **before);
+/* The latest request, where that is what is current or, surely, above it: borrowed from there, which its
+ * thread holds; no lock is taken. NULL: it is not, or that is not seen so. */
+static inline struct context *connection_request_current(const struct open_file *file, uint32_t generation,
+                                                         struct context *current) {
+    const struct context *latest = cell_glance(&file->cell, generation);
+    while (latest != NULL && current != latest && current != NULL && current->kind != CONTEXT_AMBIGUOUS)
+        current = current->parent;
+    return latest != NULL && current == latest ? current : NULL;
+}
 /* A new reference to the latest request, or NULL. */
 struct context *connection_request(struct open_file *file, uint32_t generation, uint64_t flow);
 /* The thread has accepted it, or answered on it: it is among those that it has served lately. The one that

@@ -19,7 +19,7 @@ static struct slab coroutines = SLAB(sizeof(struct coroutine));
 static struct lock stacks_lock;
 struct stack_range *coroutine_stacks;
 static size_t stacks_known, sweep_at = SWEEP_AT_LEAST;
-static _Atomic uint64_t stacks_added; /* ever */
+_Atomic uint64_t coroutine_stacks_added;
 
 /* Which coroutine was found by addresses near this one: maybe. */
 enum { HINT_BITS = 10, HINT_SHIFT = 8 };
@@ -190,7 +190,7 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
     stacks_take();
     stacks_add(&coroutine_stacks, &coroutine->stack);
     (void)change_state(coroutine, turn_of(coroutine), COROUTINE_OFF);
-    atomic_fetch_add_explicit(&stacks_added, 1, memory_order_release);
+    atomic_fetch_add_explicit(&coroutine_stacks_added, 1, memory_order_release);
     bool many = ++stacks_known >= sweep_at;
     lock_give(&stacks_lock);
     if (many)
@@ -233,7 +233,7 @@ static enum destination destination_in_tree(struct thread *thread, uintptr_t add
         return UNKNOWN;
     const struct stack_range *last = stacks_below(coroutine_stacks, thread->own_high);
     if (last == NULL || last->high <= thread->own_low)
-        thread->own_clear = atomic_load_explicit(&stacks_added, memory_order_relaxed);
+        thread->own_clear = atomic_load_explicit(&coroutine_stacks_added, memory_order_relaxed);
     return own_destination(thread);
 }
 
@@ -243,7 +243,7 @@ static enum destination destination_of(struct thread *thread, uintptr_t address,
     if (on != NULL && covers(&on->stack, address) && coroutine_state_in(turn_of(on)) == COROUTINE_ON)
         return SAME;
     if (is_own(thread, address) &&
-        thread->own_clear == atomic_load_explicit(&stacks_added, memory_order_acquire))
+        thread->own_clear == atomic_load_explicit(&coroutine_stacks_added, memory_order_acquire))
         return own_destination(thread);
     struct coroutine *hinted = atomic_load_explicit(hint_of(address), memory_order_relaxed);
     if (hinted != NULL && take_turn(hinted, address)) {
@@ -315,7 +315,7 @@ void coroutine_turn(struct thread *thread, uintptr_t to, uintptr_t from) {
 }
 
 /* Alternate signal stacks are nobody's: who is there was on where it was before. A handler is where it is. */
-void coroutine_settle(struct thread *thread, uintptr_t here) {
+void coroutine_settle_slow(struct thread *thread, uintptr_t here) {
     struct coroutine *coroutine = NULL;
     if (thread->interruption != NULL)
         return;

@@ -56,6 +56,8 @@ static inline enum coroutine_state coroutine_state_in(uint64_t turn) {
 }
 /* Those whose stack is not another's by now. Under the lock, but for looking at it as holders.h says. */
 extern struct stack_range *coroutine_stacks;
+/* How many have ever been added to them. */
+extern _Atomic uint64_t coroutine_stacks_added;
 
 /* A new one starts in `start` (a reference) on the stack [low, low + size). `left_at` is where its stack
  * pointer is. */
@@ -67,7 +69,14 @@ void coroutine_turn(struct thread *thread, uintptr_t to, uintptr_t from);
 
 /* The program is at this address: if that is another flow's stack than the record says, it came there
  * without any hook (a jump), and that flow is on. */
-void coroutine_settle(struct thread *thread, uintptr_t here);
+void coroutine_settle_slow(struct thread *thread, uintptr_t here);
+/* Most threads are on their own stack, and have never been anywhere else. */
+static inline void coroutine_settle(struct thread *thread, uintptr_t here) {
+    bool own = thread->turn == TURN_OWN && here >= thread->own_low && here < thread->own_high &&
+               thread->own_clear == atomic_load_explicit(&coroutine_stacks_added, memory_order_acquire);
+    if (__builtin_expect(!own, 0))
+        coroutine_settle_slow(thread, here);
+}
 
 /* The coroutine that is on has come to its end: nobody is on. */
 void coroutine_end(struct thread *thread);

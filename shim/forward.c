@@ -14,7 +14,7 @@
 
 enum { PAGE_SHIFT = 12, PAGE = 1 << PAGE_SHIFT, BUCKETS = 256, NOTES = 4, SAMPLE = 64 };
 
-/* How a range of bytes begins and ends. */
+/* How a range of bytes begins and ends. One that is no longer than its head has no tail. */
 struct sample {
     uint32_t size; /* of the range, at most a page */
     unsigned char head[SAMPLE], tail[SAMPLE];
@@ -65,8 +65,8 @@ static unsigned used(const struct table *all, unsigned which) {
     return atomic_load_explicit(&all->used[which], memory_order_relaxed);
 }
 
-static void use(struct table *all, unsigned which, int more) {
-    atomic_store_explicit(&all->used[which], (uint8_t)((int)used(all, which) + more), memory_order_relaxed);
+static void use(struct table *all, unsigned which, unsigned notes) {
+    atomic_store_explicit(&all->used[which], (uint8_t)notes, memory_order_relaxed);
 }
 
 static uintptr_t note_place(const struct bucket *bucket, unsigned i) {
@@ -91,15 +91,18 @@ static struct bucket *bucket_lock(struct table *all, unsigned which) {
 /* With the bytes readable. */
 static void sample_take(struct sample *sample, const unsigned char *bytes, size_t size) {
     sample->size = (uint32_t)(size < PAGE ? size : PAGE);
-    size_t length = size < SAMPLE ? size : SAMPLE;
-    memcpy(sample->head, bytes, length);
-    memcpy(sample->tail, bytes + sample->size - length, length);
+    if (size <= SAMPLE) {
+        memcpy(sample->head, bytes, size);
+        return;
+    }
+    memcpy(sample->head, bytes, SAMPLE);
+    memcpy(sample->tail, bytes + sample->size - SAMPLE, SAMPLE);
 }
 
 static bool sample_same(const struct sample *a, const struct sample *b) {
     size_t length = a->size < SAMPLE ? a->size : SAMPLE;
     return a->size == b->size && memcmp(a->head, b->head, length) == 0 &&
-           memcmp(a->tail, b->tail, length) == 0;
+           (a->size <= SAMPLE || memcmp(a->tail, b->tail, SAMPLE) == 0);
 }
 
 /* Without the lock: is there a note that may guard bytes in [first, end)? */
@@ -114,45 +117,67 @@ static bool may_guard(const struct table *all, unsigned which, uintptr_t first, 
     return false;
 }
 
-/* Drops the notes of one bucket whose bytes lie in [first, end). */
+/* Drops the notes of a locked bucket whose bytes lie in [first, end). Returns how many stay; `*free`: a place
+ * where there is none. */
+static unsigned notes_drop(struct bucket *bucket, uintptr_t first, uintptr_t end, unsigned *free) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < NOTES; i++) {
+        uintptr_t address = note_place(bucket, i);
+        if (address != 0 && (address >= end || first >= address + bucket->note[i].sample.size)) {
+            kept++;
+            continue;
+        }
+        if (address != 0)
+            note_place_set(bucket, i, 0);
+        *free = i;
+    }
+    return kept;
+}
+
 static void bucket_clear(struct table *all, unsigned which, uintptr_t first, uintptr_t end) {
+    unsigned free;
     if (!may_guard(all, which, first, end))
         return;
     struct bucket *bucket = bucket_lock(all, which);
-    for (unsigned i = 0; i < NOTES; i++) {
-        uintptr_t address = note_place(bucket, i);
-        if (address == 0 || address >= end || first >= address + bucket->note[i].sample.size)
-            continue;
-        note_place_set(bucket, i, 0);
-        use(all, which, -1);
-    }
+    use(all, which, notes_drop(bucket, first, end, &free));
     lock_give(&bucket->lock);
+}
+
+/* In all buckets where there may be any, but for that of the page where the bytes begin. */
+static void clear_around(struct table *all, uintptr_t first, uintptr_t end) {
+    uintptr_t own = first >> PAGE_SHIFT, last = (end - 1) >> PAGE_SHIFT;
+    if (own > 0)
+        bucket_clear(all, bucket_of(own - 1), first, end);
+    if (last - own >= BUCKETS) /* it touches them all */
+        last = own + BUCKETS;
+    for (uintptr_t page = own + 1; page <= last; page++)
+        bucket_clear(all, bucket_of(page), first, end);
 }
 
 void forward_overwritten(const void *bytes, size_t size) {
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || size == 0)
         return;
     uintptr_t first = (uintptr_t)bytes, end = first + size;
-    uintptr_t pages = (end - 1) >> PAGE_SHIFT, page = first >> PAGE_SHIFT;
-    if (pages - page >= BUCKETS) /* it touches them all */
-        pages = page + BUCKETS;
-    for (page = page > 0 ? page - 1 : 0; page <= pages; page++)
-        bucket_clear(table_now(), bucket_of(page), first, end);
+    clear_around(table_now(), first, end);
+    bucket_clear(table_now(), bucket_of(first >> PAGE_SHIFT), first, end);
 }
 
 void forward_note(const void *bytes, size_t size, struct open_file *file, uint32_t generation,
                   const struct context *request) {
+    if (request == NULL)
+        forward_overwritten(bytes, size);
     if (!atomic_load_explicit(&forward_on, memory_order_acquire) || size == 0 || request == NULL)
         return;
     struct table *all = table_now();
-    unsigned which = bucket_of((uintptr_t)bytes >> PAGE_SHIFT), free = 0;
+    uintptr_t first = (uintptr_t)bytes, end = first + size;
+    unsigned which = bucket_of(first >> PAGE_SHIFT), free;
+    clear_around(all, first, end);
     struct bucket *bucket = bucket_lock(all, which);
-    while (free < NOTES && note_place(bucket, free) != 0)
-        free++;
-    if (free == NOTES)
+    unsigned kept = notes_drop(bucket, first, end, &free);
+    if (kept == NOTES)
         free = bucket->next++ % NOTES;
     else
-        use(all, which, 1);
+        use(all, which, kept + 1);
     struct note *note = &bucket->note[free];
     note_place_set(bucket, free, (uintptr_t)bytes);
     note->file = file;
@@ -173,18 +198,29 @@ static struct context *note_request(const struct note *note) {
     return NULL;
 }
 
-static bool note_at(uintptr_t address, struct note *copy) {
+/* Is it, surely, what is current here, or above that? */
+static bool is_current(const struct context *current, uint64_t serial) {
+    while (current != NULL && !context_is(current, serial) && current->kind != CONTEXT_AMBIGUOUS)
+        current = current->parent;
+    return current != NULL && context_is(current, serial);
+}
+
+/* Copies the note of what lies there, unless that is current anyway. */
+static bool note_at(uintptr_t address, const struct context *current, struct note *copy) {
     struct table *all = table_now();
     unsigned which = bucket_of(address >> PAGE_SHIFT);
     bool found = false;
     if (used(all, which) == 0)
         return false;
     struct bucket *bucket = bucket_lock(all, which);
-    for (unsigned i = 0; !found && i < NOTES; i++)
-        if (note_place(bucket, i) == address) {
+    for (unsigned i = 0; i < NOTES; i++) {
+        if (note_place(bucket, i) != address)
+            continue;
+        found = !is_current(current, bucket->note[i].serial);
+        if (found)
             *copy = bucket->note[i];
-            found = true;
-        }
+        break;
+    }
     lock_give(&bucket->lock);
     return found;
 }
@@ -202,42 +238,45 @@ static unsigned notes_of(struct table *all, unsigned which, struct note copies[N
     return count;
 }
 
-/* Has another outstanding request the same bytes, wherever they lie? */
-static bool another_has(const struct note *mine) {
+static bool has_another(struct table *all, unsigned which, const struct note *mine) {
     struct note others[NOTES];
-    for (unsigned which = 0; which < BUCKETS; which++) {
-        unsigned count = notes_of(table_now(), which, others);
-        for (const struct note *other = others; other < others + count; other++) {
-            if (other->serial == mine->serial || !sample_same(&other->sample, &mine->sample))
-                continue;
-            struct context *request = note_request(other);
-            context_release(request);
-            if (request != NULL)
-                return true;
-        }
+    unsigned count = notes_of(all, which, others);
+    for (const struct note *other = others; other < others + count; other++) {
+        if (other->serial == mine->serial || !sample_same(&other->sample, &mine->sample))
+            continue;
+        struct context *request = note_request(other);
+        context_release(request);
+        if (request != NULL)
+            return true;
     }
     return false;
 }
 
-/* What lies in the thread's own frames above ours can be read; anything else the kernel is asked about. */
-static bool peek_near(const struct thread *thread, void *to, const void *from, size_t size) {
-    uintptr_t address = (uintptr_t)from, here = (uintptr_t)__builtin_frame_address(0);
-    if (address <= here || !thread_on_own_stack(thread, here) || address + size > thread->stack_high)
-        return kernel_peek(to, from, size);
-    memcpy(to, from, size);
-    return true;
+/* Has another outstanding request the same bytes, wherever they lie? Most buckets have no note: eight of
+ * these numbers are looked at at once, each as atomic as by itself. */
+static bool another_has(const struct note *mine) {
+    typedef uint64_t __attribute__((may_alias)) eight;
+    struct table *all = table_now();
+    for (unsigned which = 0; which < BUCKETS; which++) {
+        if (which % sizeof(eight) == 0 &&
+            __atomic_load_n((const eight *)(const void *)&all->used[which], __ATOMIC_RELAXED) == 0)
+            which += sizeof(eight) - 1;
+        else if (has_another(all, which, mine))
+            return true;
+    }
+    return false;
 }
 
 /* Where the bytes that go out first lie; false: not known. */
-static bool first_buffer(const struct thread *thread, const struct outgoing *outgoing, struct iovec *first) {
+static bool first_buffer(const struct outgoing *outgoing, struct iovec *first) {
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)outgoing->vector, .msg_iovlen = 1};
     *first = (struct iovec){(void *)(uintptr_t)outgoing->buffer, outgoing->size};
     if (outgoing->buffer != NULL)
         return true;
-    if (outgoing->message != NULL && !peek_near(thread, &message, outgoing->message, sizeof message))
+    if (outgoing->message != NULL && !thread_peek(&message, outgoing->message, sizeof message))
         return false;
     return message.msg_iovlen > 0 && message.msg_iov != NULL &&
-           peek_near(thread, first, message.msg_iov, sizeof *first);
+           thread_peek(first, message.msg_iov, sizeof *first);
 }
 
 /* Do these bytes begin as those that were read, and end so, if that many go out? Fewer than that say nothing.
@@ -250,18 +289,18 @@ static bool bytes_are(const struct note *note, const struct iovec *first) {
     if (length > first->iov_len || !kernel_peek(head, bytes, length) ||
         memcmp(head, sample->head, length) != 0)
         return false;
-    if (first->iov_len < sample->size)
+    if (sample->size <= SAMPLE || first->iov_len < sample->size)
         return true;
-    return kernel_peek(tail, bytes + sample->size - length, length) &&
-           memcmp(tail, sample->tail, length) == 0;
+    return kernel_peek(tail, bytes + sample->size - SAMPLE, SAMPLE) &&
+           memcmp(tail, sample->tail, SAMPLE) == 0;
 }
 
 struct context *forward_find(const struct thread *thread, const struct outgoing *outgoing, bool *doubtful) {
     struct iovec first;
     struct note note;
     *doubtful = false;
-    if (!atomic_load_explicit(&forward_on, memory_order_acquire) || !first_buffer(thread, outgoing, &first) ||
-        first.iov_len == 0 || !note_at((uintptr_t)first.iov_base, &note))
+    if (!atomic_load_explicit(&forward_on, memory_order_acquire) || !first_buffer(outgoing, &first) ||
+        first.iov_len == 0 || !note_at((uintptr_t)first.iov_base, thread->flow.current, &note))
         return NULL;
     struct context *request = note_request(&note);
     if (request == NULL)

@@ -34,7 +34,7 @@ struct outgoing {
 void forward_begin(void);
 extern _Atomic bool forward_on;
 
-/* `size` bytes of this request were read to `bytes`, where nothing else is noted any longer. */
+/* `size` bytes of this request were read to `bytes`: what else was noted there is gone. */
 void forward_note(const void *bytes, size_t size, struct open_file *file, uint32_t generation,
                   const struct context *request);
 /* Something else was read there. */

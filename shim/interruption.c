@@ -82,7 +82,7 @@ void interruption_end(struct thread *thread, const struct interruption *outer) {
         end_innermost(thread);
 }
 
-void interruption_settle(struct thread *thread, uintptr_t here) {
+void interruption_settle_slow(struct thread *thread, uintptr_t here) {
     while (thread->interruption != NULL && left(thread, thread->interruption->address, here))
         end_innermost(thread);
     if (thread_handler != 0 && left(thread, thread_handler, here))

@@ -31,7 +31,11 @@ void interruption_end(struct thread *thread, const struct interruption *outer);
 /* Who is seen above this has left the innermost one. */
 uintptr_t interruption_limit(const struct thread *thread);
 /* The program is here: ends those that were left by a jump. */
-void interruption_settle(struct thread *thread, uintptr_t here);
+void interruption_settle_slow(struct thread *thread, uintptr_t here);
+static inline void interruption_settle(struct thread *thread, uintptr_t here) {
+    if (__builtin_expect(thread->interruption != NULL || thread_handler != 0, 0))
+        interruption_settle_slow(thread, here);
+}
 void interruption_end_all(struct thread *thread);
 
 #endif

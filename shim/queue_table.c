@@ -177,10 +177,21 @@ static bool queue_enlist(struct queue *queue, const void *mutex, const void *con
     return false;
 }
 
+/* With the table locked, and before anything is written for the queue: a fork child clears so many. What a
+ * handler forks in between, or another thread, has either nothing of it or finds the number raised. */
+static void used_raise(const struct queue *queue) {
+    unsigned used = (unsigned)(queue - queues) + 1;
+    if (atomic_load_explicit(&queues_used, memory_order_relaxed) < used)
+        atomic_store_explicit(&queues_used, used, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 struct queue *queue_begin(const void *mutex, const void *condition, uintptr_t wait_depth) {
     if (!lock_take(&table_lock))
         filter_renew();
     struct queue *queue = queue_of(mutex) == NULL && queue_of(condition) == NULL ? queue_unused() : NULL;
+    if (queue != NULL)
+        used_raise(queue);
     if (queue != NULL && !queue_enlist(queue, mutex, condition))
         queue = NULL;
     if (queue != NULL) {
@@ -199,8 +210,6 @@ struct queue *queue_begin(const void *mutex, const void *condition, uintptr_t wa
         atomic_store_explicit(&queue->inside, false, memory_order_relaxed);
         queue_state_set(queue, QUEUE_CANDIDATE);
         generation_next(queue);
-        if (queue >= queues + queues_used)
-            queues_used = (unsigned)(queue - queues) + 1;
         lock_give(&queue->lock);
         filter_renew();
     }
@@ -241,15 +250,20 @@ void queue_drop(struct queue *queue, uint32_t generation) {
     queue_leave(queue);
 }
 
-/* The child has one thread, and what the others queued is the parent's: nothing is released. */
+/* The child has one thread, and what the others queued is the parent's: nothing is released. Where there was
+ * no queue, nothing is touched: each page would be one to be copied. */
 void queue_forked(void) {
+    unsigned used = atomic_load_explicit(&queues_used, memory_order_relaxed);
+    if (atomic_load_explicit(&queue_filter, memory_order_relaxed) != 0)
+        atomic_store_explicit(&queue_filter, 0, memory_order_relaxed);
+    if (used == 0)
+        return;
     memset(table, 0, sizeof table);
-    for (struct queue *queue = queues; queue < queues + QUEUES; queue++) {
+    for (struct queue *queue = queues; queue < queues + used; queue++) {
         if (queue_state(queue) == QUEUE_DEAD)
             continue;
         queue_state_set(queue, QUEUE_DEAD);
         if ((queue_generation(queue) & 1) != 0)
             generation_next(queue);
     }
-    atomic_store_explicit(&queue_filter, 0, memory_order_relaxed);
 }

@@ -389,6 +389,9 @@ void rules_fd_duplicated(int fd, int copy);
 struct context *root_connection(struct thread *thread);
 struct context *root_datagram(struct thread *thread);
 struct context *root_request(struct thread *thread, struct open_file *file, uint32_t generation);
+/* The same, and it is the connection's latest from here on; the one before (a reference) is over. */
+struct context *root_next_request(struct thread *thread, struct open_file *file, uint32_t generation,
+                                  struct context **before);
 void root_forked(void);
 
 #endif

@@ -169,14 +169,6 @@ void rules_datagram_read_close(const struct passage *passage, long result, uint6
     thread_leave();
 }
 
-/* On the stack, above this frame, everything can be read. */
-static bool is_on_stack_above(const void *address, size_t size) {
-    const struct thread *thread = local.thread;
-    uintptr_t place = (uintptr_t)address, here = (uintptr_t)__builtin_frame_address(0);
-    return thread != NULL && thread_on_own_stack(thread, here) && place >= here &&
-           place < thread->stack_high && size <= thread->stack_high - place;
-}
-
 /* A name that the kernel has put where the program said. The program may have left less room for it than it
  * takes, so that elsewhere it is looked at through the kernel (H22). */
 static uint64_t received_address(const void *address, size_t size) {
@@ -184,7 +176,7 @@ static uint64_t received_address(const void *address, size_t size) {
     size = size < sizeof copy ? size : sizeof copy;
     if (address == NULL || size == 0)
         return 0;
-    if (is_on_stack_above(address, size))
+    if (thread_frames_hold(address, size))
         return peer_address(address, size);
     return kernel_peek(&copy, address, size) ? peer_address(&copy, size) : 0;
 }

@@ -7,7 +7,6 @@
  * gets one event a wait, by asking the kernel for one: its semantics stay its own, and level-triggered
  * descriptors take turns. A poll of it with zero timeout, while work is left (E2), is told "nothing ready"
  * without asking. E8  epoll_data is looked up in reverse (interest.h). */
-#include "../ctxstore/kernel.h"
 #include "wait.h"
 
 void rules_epoll_created(int fd) {
@@ -73,7 +72,7 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
     bool adds = operation == EPOLL_CTL_ADD;
     registration.file = adds ? NULL : file_at(fd);
     if ((adds || (operation == EPOLL_CTL_MOD && may_arm(registration.file))) &&
-        kernel_peek(&copy, event, sizeof copy)) {
+        thread_peek(&copy, event, sizeof copy)) {
         if (adds)
             add(thread, &registration, fd, &copy);
         arm(thread, &registration, adds ? 0 : interest_asks(file->set, fd, registration.file), copy.events);

@@ -67,8 +67,8 @@ void rules_rights_begin(const struct passage *passage, const struct msghdr *mess
     enum { CONTROL = CMSG_SPACE(RIGHTS_AT_MOST * sizeof(int)) };
     struct msghdr copy;
     _Alignas(struct cmsghdr) char control[CONTROL];
-    if (!stays_here(passage) || !kernel_peek(&copy, message, sizeof copy) || copy.msg_controllen == 0 ||
-        copy.msg_controllen > sizeof control || !kernel_peek(control, copy.msg_control, copy.msg_controllen))
+    if (!stays_here(passage) || !thread_peek(&copy, message, sizeof copy) || copy.msg_controllen == 0 ||
+        copy.msg_controllen > sizeof control || !thread_peek(control, copy.msg_control, copy.msg_controllen))
         return;
     int fds[RIGHTS_AT_MOST];
     copy.msg_control = control;

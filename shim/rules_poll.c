@@ -10,9 +10,15 @@
 #include "../ctxstore/kernel.h"
 #include "wait.h"
 
+/* The guard may not be taken yet, or be another's: a handler that comes in between finds the bounds of the
+ * stack half changed. */
+static bool peek(void *to, const void *from, size_t size) {
+    return guard_is_free(local.guard) ? thread_peek(to, from, size) : kernel_peek(to, from, size);
+}
+
 static long milliseconds_of(const void *time, long parts_in_one) {
     long parts[2]; /* seconds, and parts of one */
-    if (time == NULL || !kernel_peek(parts, time, sizeof parts))
+    if (time == NULL || !peek(parts, time, sizeof parts))
         return -1;
     return parts[0] * 1000 + (parts[1] + parts_in_one - 1) / parts_in_one;
 }

@@ -115,11 +115,27 @@ static size_t first_read(long result, const struct iovec *buffers) {
     return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
 }
 
-/* Its peer asks for something else now. What is at rest nobody holds: that is over already. */
-static void request_ends(const struct passage *passage) {
-    struct context *before = cell_copy(&passage->file->cell, passage->generation);
+/* Its peer asks for something else now, so what it asked before is over. What is at rest nobody holds: that
+ * is over already. */
+static struct context *request_begins(struct thread *thread, const struct passage *passage) {
+    struct context *before;
+    struct context *request = root_next_request(thread, passage->file, passage->generation, &before);
     context_end(before);
     context_release(before);
+    return request;
+}
+
+/* While the answer to what it asked before is cut short. */
+static struct context *request_in_doubt(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    struct context *before = connection_request(file, passage->generation, thread->flow.serial);
+    struct context *request = root_request(thread, file, passage->generation);
+    struct context *doubtful =
+        request != NULL ? context_ambiguous(request, &before, 1, thread->flow.serial) : NULL;
+    context_release(request);
+    context_release(before);
+    cell_put(&file->cell, passage->generation, context_retain(doubtful));
+    return doubtful;
 }
 
 /* One whose answer has been handed to the kernel is not outstanding any more for who reads meanwhile: the
@@ -135,19 +151,8 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     struct open_file *file = passage->file;
     if (is_outstanding(file))
         return connection_request(file, passage->generation, thread->flow.serial);
-    bool unfinished = file_has(file, FILE_UNFINISHED);
-    struct context *before =
-        unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
-    struct context *request = root_request(thread, file, passage->generation);
-    if (request != NULL && unfinished) {
-        struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
-        context_release(request);
-        request = doubtful;
-    } else {
-        request_ends(passage);
-    }
-    context_release(before);
-    cell_put(&file->cell, passage->generation, context_retain(request));
+    struct context *request =
+        file_has(file, FILE_UNFINISHED) ? request_in_doubt(thread, passage) : request_begins(thread, passage);
     file_mark(file, FILE_OUTSTANDING, true);
     return request;
 }
@@ -280,15 +285,15 @@ static void read_timer(struct thread *thread, const struct passage *passage) {
 
 /* F8. A connection that was answered may stay in a pool, where it keeps no request that has ended. */
 static void read_reply(struct thread *thread, const struct passage *passage) {
-    carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
-    cell_last(&passage->file->cell, passage->generation);
+    carrier_adopt(thread, passage, cell_copy_last(&passage->file->cell, passage->generation), EVIDENCE_READ);
 }
 
-/* E10: what lay where these bytes went is gone. */
-static void read_over(long result, const struct iovec *buffers, int count) {
+/* E10: what lay where these bytes went is gone. `noted`: the first of them will be, in its place. */
+static void read_over(long result, const struct iovec *buffers, int count, bool noted) {
     for (int i = 0; i < count && result > 0; i++) {
         size_t size = first_read(result, &buffers[i]);
-        forward_overwritten(buffers[i].iov_base, size);
+        if (i > 0 || !noted)
+            forward_overwritten(buffers[i].iov_base, size);
         result -= (long)size;
     }
 }
@@ -313,8 +318,10 @@ void rules_read_close(const struct passage *passage, long result, const struct i
     struct thread *thread = read_tells(result) || passage->ended ? thread_enter() : NULL;
     if (thread == NULL)
         return;
-    read_over(result, buffers, count);
-    if (passage_alive(passage))
+    bool alive = passage_alive(passage);
+    if (atomic_load_explicit(&forward_on, memory_order_relaxed))
+        read_over(result, buffers, count, alive && file_kind(passage->file) == FILE_CONNECTION);
+    if (alive)
         read_done(thread, passage, result, buffers, count);
     thread_leave();
 }

@@ -37,6 +37,13 @@ struct context *root_request(struct thread *thread, struct open_file *file, uint
     return request;
 }
 
+struct context *root_next_request(struct thread *thread, struct open_file *file, uint32_t generation,
+                                  struct context **before) {
+    struct context *request = connection_asks(file, generation, thread->flow.serial, before);
+    trace_root(thread, request);
+    return request;
+}
+
 void root_forked(void) {
     atomic_store_explicit(&connections, 0, memory_order_relaxed);
     atomic_store_explicit(&datagrams, 0, memory_order_relaxed);

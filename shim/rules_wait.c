@@ -206,14 +206,16 @@ static bool brings_nothing(struct thread *thread, const struct wait *wait, const
     return wait->epoll == NULL && context_descends_surely(thread->flow.current, batch->first);
 }
 
-static struct context *batch_context(struct thread *thread, const struct batch *batch) {
-    if (!batch->mixed || batch->first == NULL)
-        return context_retain(batch->first);
-    return context_ambiguous(batch->first, batch->others, batch->other_count, thread->flow.serial);
+/* A reference, which for a single context is the batch's own. */
+static struct context *batch_context(struct thread *thread, struct batch *batch) {
+    struct context *first = batch->first;
+    if (batch->mixed && first != NULL)
+        return context_ambiguous(first, batch->others, batch->other_count, thread->flow.serial);
+    batch->first = NULL;
+    return first;
 }
 
-static void frame_begin(struct thread *thread, const struct wait *wait, const struct batch *batch,
-                        bool queued) {
+static void frame_begin(struct thread *thread, const struct wait *wait, struct batch *batch, bool queued) {
     struct frame *frame = frame_open(thread, wait->here);
     if (frame == NULL)
         return;
@@ -232,7 +234,7 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);
-    if (batch->events == 1 && batch->from != NULL && batch->first != NULL)
+    if (batch->events == 1 && batch->from != NULL && evidence == EVIDENCE_EVENT)
         frame_woken_by(thread, batch->from, batch->by);
     if (batch->wake_up)
         frame_wakes_up(thread);

@@ -86,6 +86,20 @@ static struct context *respond(struct passage *passage, struct context *request)
     return request;
 }
 
+/* Is the request that the connection waits with what is current anyway? Then this is its answer. */
+static bool answers_current(struct thread *thread, struct passage *passage) {
+    struct open_file *file = passage->file;
+    const struct context *request =
+        connection_request_current(file, passage->generation, thread->flow.current);
+    if (request == NULL)
+        return false;
+    wake_up_answers(thread, request);
+    frame_answers_late(thread, file);
+    frame_answers_itself(thread);
+    answered_itself(file);
+    return true;
+}
+
 /* E5. A wake-up's, and its loop is known to log after it has answered: what follows is for this answer. */
 static bool logs_after(const struct frame *frame) {
     return frame->tentative && habits_log_after(frame_habits(frame));
@@ -94,6 +108,8 @@ static bool logs_after(const struct frame *frame) {
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
+    if (answers_current(thread, passage))
+        return NULL;
     struct context *request = connection_request(file, passage->generation, thread->flow.serial);
     const struct frame *frame = frame_top(thread);
     wake_up_answers(thread, request);

@@ -91,6 +91,10 @@ void *memset(void *memory, int byte, size_t size) {
 
 int memcmp(const void *one, const void *other, size_t size) {
     const unsigned char *a = one, *b = other;
+    for (; size >= sizeof(word) && *(const word *)a == *(const word *)b; size -= sizeof(word)) {
+        a += sizeof(word);
+        b += sizeof(word);
+    }
     for (; size > 0; size--, a++, b++)
         if (*a != *b)
             return *a - *b;

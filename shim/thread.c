@@ -84,9 +84,18 @@ static struct thread *thread_new(void) {
     return thread;
 }
 
-/* Deeper addresses are lower on every machine we know. */
-bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
-    return address >= thread->stack_low && address < thread->stack_high;
+bool thread_frames_hold(const void *address, size_t size) {
+    const struct thread *thread = local.thread;
+    uintptr_t place = (uintptr_t)address, here = (uintptr_t)__builtin_frame_address(0);
+    return thread != NULL && thread_on_own_stack(thread, here) && place >= here &&
+           place < thread->stack_high && size <= thread->stack_high - place;
+}
+
+bool thread_peek(void *to, const void *from, size_t size) {
+    if (!thread_frames_hold(from, size))
+        return kernel_peek(to, from, size);
+    memcpy(to, from, size);
+    return true;
 }
 
 static void end_of_helper(void *nothing) {

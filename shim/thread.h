@@ -290,7 +290,15 @@ void thread_begin_main(void);
 /* In a fork child: the other threads are not here. Were there none? */
 bool thread_forked(void);
 
-/* Is the address on the stack of the flow that is on? */
-bool thread_on_own_stack(const struct thread *thread, uintptr_t address);
+/* Is the address on the stack of the flow that is on? Deeper addresses are lower on every machine we know. */
+static inline bool thread_on_own_stack(const struct thread *thread, uintptr_t address) {
+    return address >= thread->stack_low && address < thread->stack_high;
+}
+
+/* Does this lie in the frames of the flow that is on, above the caller's? Then it can be read (H22). */
+bool thread_frames_hold(const void *address, size_t size);
+/* Copies what the program points to, false when it cannot be read: the kernel is only asked where it need be.
+ */
+bool thread_peek(void *to, const void *from, size_t size);
 
 #endif

@@ -178,4 +178,7 @@ HOST_CASE(E10, a_bad_pointer_fails_as_ever) {
     EXPECT(writev(fd, &vector, 1) == -1 && errno == EFAULT);
     EXPECT(writev(fd, (struct iovec *)page, 1) == -1 && errno == EFAULT);
     EXPECT(sendmsg(fd, (struct msghdr *)page, 0) == -1 && errno == EFAULT);
+    void *last = (void *)UINTPTR_MAX; /* what lies there ends beyond all addresses */
+    EXPECT(writev(fd, last, 1) == -1 && errno == EFAULT);
+    EXPECT(sendmsg(fd, last, 0) == -1 && errno == EFAULT);
 }

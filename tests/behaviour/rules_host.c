@@ -563,6 +563,7 @@ HOST_CASE(H22, bad_pointers_give_efault) {
     EXPECT_ERROR(recvmmsg(pair_server, (struct mmsghdr *)bad, 1, MSG_DONTWAIT, NULL), EFAULT);
     EXPECT_ERROR(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, (struct epoll_event *)bad), EFAULT);
     EXPECT_ERROR(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, NULL), EFAULT);
+    EXPECT_ERROR(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, (struct epoll_event *)UINTPTR_MAX), EFAULT);
     EXPECT_SUCCESS(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
     EXPECT_ERROR(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, (struct epoll_event *)bad), EFAULT);
     EXPECT_SUCCESS(epoll_ctl(epoll, EPOLL_CTL_DEL, fd, (struct epoll_event *)bad));

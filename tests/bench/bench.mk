@@ -40,9 +40,9 @@ bench-maps: $(BENCH)/maps
 	$<
 
 # What the hot hooks add, counted in instructions (scripts/bench-hooks.sh).
-$(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h
+$(BENCH)/hooks: $(wildcard tests/bench/hooks*.c) tests/bench/hooks.h shim/ctxshim.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
 
 TEST_BINARIES += $(BUILD)/tests/test_hooks_cost
 TEST_PREREQS += $(BENCH)/hooks
@@ -50,9 +50,9 @@ $(BUILD)/tests/test_hooks_cost: tests/bench/test_hooks_cost.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LDFLAGS) -lcriterion
 
-TEST_BINARIES += $(BUILD)/tests/test_connection_memory
-TEST_PREREQS += $(BENCH)/connections
-$(BUILD)/tests/test_connection_memory: tests/bench/test_connection_memory.c
+TEST_BINARIES += $(BUILD)/tests/test_connection_memory $(BUILD)/tests/test_fork_faults
+TEST_PREREQS += $(BENCH)/connections $(BENCH)/costs
+$(BUILD)/tests/test_connection_memory $(BUILD)/tests/test_fork_faults: $(BUILD)/tests/%: tests/bench/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< $(LDFLAGS) -lcriterion
 

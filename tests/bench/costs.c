@@ -1,11 +1,13 @@
 /* One kind of work, many times over, and what one of it costs: nanoseconds of processor time, its children's
  * too. The same program plain and preloaded tells what the shim adds.
  *
- *     costs threads COUNT     an eventfd of its own each: a write and a read, on so many threads at once
- *     costs fds COUNT         the same on one thread, by the last of so many descriptors; prints bytes for
- * each, too costs create            a thread that does nothing, created and joined costs fork              a
- * child that exits at once, and waiting for it costs exec              the same, but that it executes
- * /bin/true first
+ *     costs threads COUNT  an eventfd of its own each: a write and a read, on so many threads at once
+ *     costs fds COUNT      the same on one thread, by the last of so many descriptors; prints bytes for each
+ *     costs create         a thread that does nothing, created and joined
+ *     costs fork           a child that exits at once, and waiting for it
+ *     costs fork-faults    the same; prints page faults, of both
+ *     costs exec           as fork, but that it executes /bin/true first
+ *     costs start          the same by posix_spawn
  *
  * Prints nanoseconds, and for fds bytes of memory behind them. Exit code 2: the system does not allow so
  * many. */
@@ -159,6 +161,20 @@ static void start_one(void) {
     child_ends(child);
 }
 
+static long page_faults(int of) {
+    struct rusage usage = {0};
+    (void)getrusage(of, &usage);
+    return usage.ru_minflt;
+}
+
+static double faults_of(void (*one)(void), int times) {
+    one();
+    long before = page_faults(RUSAGE_SELF) + page_faults(RUSAGE_CHILDREN);
+    for (int i = 0; i < times; i++)
+        one();
+    return (double)(page_faults(RUSAGE_SELF) + page_faults(RUSAGE_CHILDREN) - before) / times;
+}
+
 static double each_of(void (*one)(void), int chunk) {
     double values[CHUNKS];
     for (int i = 0; i < chunk / 4 + 1; i++)
@@ -183,11 +199,13 @@ int main(int argc, char **argv) {
         printf("%.1f\n", each_of(create, 200));
     else if (strcmp(what, "fork") == 0)
         printf("%.1f\n", each_of(fork_one, 30));
+    else if (strcmp(what, "fork-faults") == 0)
+        printf("%.1f\n", faults_of(fork_one, 100));
     else if (strcmp(what, "exec") == 0)
         printf("%.1f\n", each_of(exec_one, 20));
     else if (strcmp(what, "start") == 0)
         printf("%.1f\n", each_of(start_one, 20));
     else
-        complain("costs threads COUNT | fds COUNT | create | fork | exec | start");
+        complain("costs threads COUNT | fds COUNT | create | fork | fork-faults | exec | start");
     return 0;
 }

@@ -9,6 +9,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,19 +24,20 @@ enum { WARM = 64, CALLS = 256 };
 static int listener;
 static struct sockaddr_in address;
 
+/* All six arguments are given: recvfrom writes where the last ones point. */
 long raw_call(long number, long a, long b, long c, long d) {
 #if defined(__x86_64__)
-    register long r10 __asm__("r10") = d;
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = 0, r9 __asm__("r9") = 0;
     long result;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
     return result;
 #else
     register long x8 __asm__("x8") = number, x0 __asm__("x0") = a, x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c, x3 __asm__("x3") = d;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    register long x2 __asm__("x2") = c, x3 __asm__("x3") = d, x4 __asm__("x4") = 0, x5 __asm__("x5") = 0;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
     return x0;
 #endif
 }
@@ -89,14 +92,25 @@ static void count_all(const struct hook_case *cases, const char *wanted) {
             count(one);
 }
 
+/* On a thread of its own, which has left no loop and no frame. */
+static void *proxy(void *wanted) {
+    hooks_prepare_proxy();
+    count_all(hook_cases_proxy, wanted);
+    return NULL;
+}
+
 int main(int argc, char **argv) {
+    pthread_t thread;
     const char *wanted = argc > 1 ? argv[1] : NULL;
     listen_somewhere();
     hooks_prepare_bytes();
     hooks_prepare_waits();
     count_all(hook_cases_bytes, wanted);
     count_all(hook_cases_waits, wanted);
+    count_all(hook_cases_scopes, wanted);
     hooks_prepare_threads();
     count_all(hook_cases_threads, wanted);
+    if (pthread_create(&thread, NULL, proxy, (void *)(uintptr_t)wanted) == 0)
+        pthread_join(thread, NULL);
     _exit(0);
 }

@@ -10,11 +10,13 @@ struct hook_case {
 };
 
 /* Ended by one without a name. */
-extern const struct hook_case hook_cases_bytes[], hook_cases_waits[], hook_cases_threads[];
+extern const struct hook_case hook_cases_bytes[], hook_cases_waits[], hook_cases_scopes[],
+    hook_cases_threads[], hook_cases_proxy[];
 
 void hooks_prepare_bytes(void);
 void hooks_prepare_waits(void);
 void hooks_prepare_threads(void);
+void hooks_prepare_proxy(void);
 
 /* A system call that no hook sees: the other side's. */
 long raw_call(long number, long a, long b, long c, long d);

@@ -6,7 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { KEYS = 18, FLOWS = 4, CAPTURES = 12, SCOPES = 48, DEEPEST = 20, DETOURS = 6, CHECK_EVERY = 64 };
+enum {
+    KEYS = 18,
+    FLOWS = 4,
+    CAPTURES = 12,
+    SCOPES = 48,
+    NAME_ROOM = 48,
+    DEEPEST = 20,
+    DETOURS = 6,
+    CHECK_EVERY = 64
+};
 
 static uint32_t (*draw)(uint32_t below);
 
@@ -17,7 +26,7 @@ struct element {
     uint32_t flow, step;
     bool scoped, closed, shown;
     bool orphaned; /* its flow ended in a detour: whether it counts as closed is not said anywhere */
-    char name[8];
+    char name[NAME_ROOM];
     uint32_t values[KEYS];
     struct scope scope;
 };
@@ -181,10 +190,11 @@ static void model_detour_open(int i, enum kind kind, uint32_t root_id) {
 }
 
 static void step_push(int i) {
-    char name[8];
+    char name[NAME_ROOM];
     if (model[i].current.length >= DEEPEST)
         return;
-    snprintf(name, sizeof name, "%c%u", 'a' + (int)draw(26), draw(100000));
+    const char *rest = draw(4) == 0 ? ", whose name does not fit a node" : "";
+    snprintf(name, sizeof name, "%c%u%s", 'a' + (int)draw(26), draw(100000), rest);
     derive(&model[i].current, model[i].id, true, name);
     remember(push(&flows[i], name), false, element_count);
 }
@@ -245,7 +255,7 @@ static void step_attach(int i) {
 
 static void step_root(int i) {
     uint32_t slot = draw(CAPTURES);
-    char name[8];
+    char name[NAME_ROOM];
     if (!room_for_detour(i) || model_captures[slot].length >= DEEPEST)
         return;
     snprintf(name, sizeof name, "R%u", draw(100000));
@@ -304,7 +314,7 @@ static void step_close(int i) {
     if (expected == UNDECIDED)
         return;
     closes[expected != 0]++;
-    cr_assert_eq(flow_close(&flows[i], &open.scope), expected, "step %u: close ought to be %d", now,
+    cr_assert_eq(close_scope(&flows[i], open.scope), expected, "step %u: close ought to be %d", now,
                  expected);
 }
 

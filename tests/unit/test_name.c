@@ -5,7 +5,7 @@
 
 #include <sys/mman.h>
 
-TestSuite(name, .timeout = 60);
+TestSuite(name, .timeout = 60, .fini = expect_no_contexts);
 
 enum { PAGE = 4096 };
 
@@ -21,7 +21,11 @@ static char *pages(void) {
 static void expect_copied(const char *name, size_t length, bool must) {
     char copy[NAME_INLINE + 8];
     memset(copy, '#', sizeof copy);
-    bool copied = name_copy(copy, name);
+    struct name_look look = name_look(name);
+    bool copied = look.fit == NAME_FITS;
+    if (copied)
+        name_copy(copy, name, look);
+    cr_assert(look.fit != NAME_LONG || (length > NAME_INLINE && name_length(name) == length));
     cr_assert(copied || !must || length > NAME_INLINE, "%zu bytes", length);
     cr_assert(!copied || length <= NAME_INLINE, "%zu bytes", length);
     if (copied) {
@@ -33,7 +37,7 @@ static void expect_copied(const char *name, size_t length, bool must) {
 
 Test(name, is_copied_whole_or_not_at_all) {
     char *memory = pages();
-    for (size_t length = 0; length <= 40; length++)
+    for (size_t length = 0; length <= 90; length++)
         for (size_t behind = 0; behind < 60; behind++) {
             char *name = memory + 2 * PAGE - 1 - behind - length;
             for (size_t i = 0; i < length; i++)
@@ -55,4 +59,27 @@ Test(name, of_known_length_is_stored_whole) {
         cr_assert_eq(memcmp(copy, name, length), 0);
         cr_assert_eq(memcmp(copy + NAME_INLINE, "########", 8), 0);
     }
+}
+
+/* Of every length, one inside the other: beside their nodes, and as they were. */
+Test(name, that_is_long_is_kept_beside_its_node) {
+    enum { LONGEST = 300, ROUNDS = 3 };
+    char *memory = pages(), expected[LONGEST + 8];
+    struct flow flow = flow_new();
+    for (int round = 0; round < ROUNDS; round++)
+        for (size_t length = 0; length <= LONGEST; length++) {
+            char *name = memory + 2 * PAGE - 1 - length - (length * 7 + (size_t)round) % 70;
+            for (size_t i = 0; i < length; i++)
+                name[i] = (char)('a' + (char)(i % 26));
+            name[length] = '\0';
+            memcpy(expected, name, length + 1);
+            struct scope outer = push(&flow, name), inner = push(&flow, "inner");
+            memset(name, 'x', length + 1);
+            strcat(expected, " inner");
+            expect_text(flow.current, expected);
+            cr_assert_eq(close_scope(&flow, inner), 0);
+            cr_assert_eq(close_scope(&flow, outer), 0);
+        }
+    flow_end(&flow);
+    munmap(memory, 3 * PAGE);
 }

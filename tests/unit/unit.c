@@ -1,6 +1,8 @@
 /* What the unit tests share: see unit.h. */
 #include "unit.h"
 
+#include "../../ctxstore/long_name.h"
+
 struct faults faults;
 
 const char *text_of(const struct context *context) {
@@ -26,9 +28,17 @@ static struct scope opened(struct scope scope, int error) {
     return scope;
 }
 
+/* The quick ways first, as the public functions do. */
 struct scope push(struct flow *flow, const char *name) {
     int error = 0;
-    struct scope scope = flow_push(flow, name, HERE, &error);
+    struct name_look look = name_look(name);
+    struct scope scope = {0};
+    if (look.fit == NAME_FITS)
+        scope = flow_push_quick(flow, name, look, HERE.site);
+    else if (look.fit == NAME_LONG)
+        scope = flow_push_long(flow, name, HERE);
+    if (scope.node == NULL)
+        scope = flow_push(flow, name, HERE, &error);
     return opened(scope, error);
 }
 
@@ -57,6 +67,10 @@ struct scope suppress(struct flow *flow) {
 }
 
 int close_scope(struct flow *flow, struct scope scope) {
+    bool detour = (scope.serial & DETOUR_SERIAL) != 0;
+    if (!detour &&
+        (flow_close_quick(flow, scope.node, scope.serial) || flow_close_long(flow, scope.node, scope.serial)))
+        return 0;
     return flow_close(flow, &scope);
 }
 

@@ -8,6 +8,7 @@
 void *own_memcpy(void *restrict to, const void *restrict from, size_t size);
 void *own_memmove(void *to, const void *from, size_t size);
 void *own_memset(void *memory, int byte, size_t size);
+int own_memcmp(const void *one, const void *other, size_t size);
 size_t own_strlen(const char *text);
 
 enum { PAGE = 4096, LONGEST = 300, SHIFTS = 20, ROOM = 600 };
@@ -63,4 +64,28 @@ Test(string, what_overlaps_is_moved_whole) {
             own_memmove(found + 10, found + shift, size);
             cr_assert_eq(memcmp(found, expected, ROOM), 0, "%zu bytes from %zu", size, shift);
         }
+}
+
+static int sign(int number) {
+    return (number > 0) - (number < 0);
+}
+
+/* Wherever the first difference is, and whatever comes after it. */
+Test(string, compares_what_lies_anywhere) {
+    char one[ROOM], other[ROOM];
+    for (size_t size = 0; size <= 40; size++)
+        for (size_t shift = 0; shift < 9; shift++)
+            for (size_t at = 0; at <= size; at++) {
+                memset(one, 'a', sizeof one);
+                memset(other, 'a', sizeof other);
+                one[shift + at] =
+                    '\x80'; /* greater, for bytes have no sign; at the end it is not looked at */
+                other[shift + size] = 'b';
+                if (at + 1 < size)
+                    other[shift + size - 1] = '\xff';
+                int expected = at < size ? 1 : 0;
+                cr_assert_eq(sign(own_memcmp(one + shift, other + shift, size)), expected, "%zu, %zu, %zu",
+                             size, shift, at);
+                cr_assert_eq(sign(own_memcmp(other + shift, one + shift, size)), -expected);
+            }
 }
