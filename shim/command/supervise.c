@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "follow.h"
+#include "suppressions.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,21 +18,30 @@
 
 /* The private directory; NULL: there is none. */
 static char *directory;
+static struct suppressions *suppressions;
 
-bool supervise_begin(struct options *options) {
+/* What is not to be reported is read once, and before the program runs: afterwards it would be too late to
+ * say that it cannot be. */
+int supervise_begin(struct options *options) {
     GError *error = NULL;
+    suppressions = suppressions_read(options->suppressions, &error);
+    if (suppressions == NULL) {
+        command_complain("--suppressions", "%s", error->message);
+        g_error_free(error);
+        return EXIT_REFUSED;
+    }
     if (options->record_path != NULL)
-        return true;
+        return 0;
     directory = g_dir_make_tmp("ctxshim-XXXXXX", &error);
     if (directory == NULL) {
         command_complain("run", "no directory for what is found (%s); give --record-path", error->message);
         g_error_free(error);
-        return false;
+        return EXIT_NOT_STARTED;
     }
     options->record_path = g_build_filename(directory, "record", NULL);
     g_string_append_printf(options->additions, "%srecord_path=\"%s\"", options->additions->len > 0 ? ":" : "",
                            options->record_path);
-    return true;
+    return 0;
 }
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */
@@ -102,7 +112,7 @@ static bool report(const struct options *options, pid_t child) {
     for (guint i = 0; i < records->len; i++) {
         GError *error = NULL;
         const char *path = g_ptr_array_index(records, i);
-        leaks |= leaks_report(path, options->suppressions, TRUE, &error) == EXIT_LEAKS;
+        leaks |= leaks_report(path, suppressions, TRUE, &error) == EXIT_LEAKS;
         if (error != NULL)
             command_complain(path, "%s", error->message);
         g_clear_error(&error);
