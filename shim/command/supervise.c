@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The private directory; NULL: there is none. */
@@ -46,12 +48,28 @@ int supervise_begin(struct options *options) {
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */
 
+/* A new file, or the one that the program has begun itself when a signal asked for a report: a regular one of
+ * ours, of this name alone, last written to since. -1 with errno. */
+static int log_open(const char *path, time_t since) {
+    struct stat facts;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EEXIST)
+        return fd;
+    fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_uid == geteuid() &&
+                   facts.st_nlink == 1 && facts.st_mtime >= since))
+        return fd;
+    close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
 /* The report goes where the program's messages did. */
-static void choose_output(const struct options *options, pid_t child) {
+static void choose_output(const struct options *options, pid_t child, time_t since) {
     fflush(stdout);
     if (options->log_path != NULL) {
         char *path = g_strdup_printf("%s.%d", options->log_path, child);
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = log_open(path, since);
         if (fd >= 0)
             dup2(fd, STDOUT_FILENO);
         else
@@ -102,10 +120,10 @@ static GPtrArray *records_list(const struct options *options, pid_t child) {
     return records;
 }
 
-static bool report(const struct options *options, pid_t child) {
+static bool report(const struct options *options, pid_t child, time_t since) {
     GPtrArray *records = records_list(options, child);
     bool leaks = false;
-    choose_output(options, child);
+    choose_output(options, child, since);
     if (records->len == 0)
         command_complain("run", "the program has left no record: it ended before the shim was ready, or may "
                                 "not write there");
@@ -141,6 +159,7 @@ static void die_of(int signal) {
 
 int supervise(const struct options *options, const char *path, char **argv) {
     fflush(NULL);
+    time_t since = time(NULL);
     pid_t child = follow_begin() ? fork() : -1;
     if (child < 0) {
         command_complain(argv[0], "it cannot be started (%s); free some memory or descriptors",
@@ -152,7 +171,7 @@ int supervise(const struct options *options, const char *path, char **argv) {
         _exit(execute(path, argv));
     }
     int status = follow(child);
-    bool leaks = report(options, child);
+    bool leaks = report(options, child, since);
     if (WIFSIGNALED(status))
         die_of(WTERMSIG(status));
     if (WIFSIGNALED(status))

@@ -101,6 +101,25 @@ Test(supervisor, records_survive_exec) {
     cr_expect(seen.status == 23, "%d: %s", seen.status, seen.err);
 }
 
+/* A report of the program's own while it runs, and the command's at the end, in one file. */
+Test(supervisor, lets_a_signal_ask_for_a_report, .timeout = 60) {
+    char *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL);
+    char *script = g_strdup_printf(
+        "cd %s; wait_for() { until cat $1 2>/dev/null | grep -q $2; do sleep 0.05; done; }; "
+        "$0 run --leaks --leaks-after=0 --leaks-signal=12 --log-path=log -- $1 timer_repeats stay >out & "
+        "wait_for out ready; kill -12 $!; wait_for 'log.*' SUMMARY; kill $!; wait $!; "
+        "grep -c SUMMARY log.*; rm log.* out",
+        directory);
+    char *command = g_canonicalize_filename(COMMAND, NULL), *planted = g_canonicalize_filename(PLANTED, NULL);
+    RUN("sh", "-c", script, command, planted);
+    cr_expect_str_eq(seen.out, "2\n");
+    g_rmdir(directory);
+    g_free(planted);
+    g_free(command);
+    g_free(script);
+    g_free(directory);
+}
+
 /* --- signals ------------------------------------------------------------------------------------------ */
 
 /* A program that says what it gets: number, value and sender; 15 ends it. */
