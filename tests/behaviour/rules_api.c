@@ -1,6 +1,7 @@
 /* The public contract of ctxshim.h under preload: errors, ownership, notices, when values are destroyed. */
 #include "case.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 
 static _Atomic int destroyed;
@@ -254,6 +255,33 @@ CASE(api, c32_a_notice_may_set_its_own_key) {
     EXPECT(ctxshim_get(own_key) == &mine);
     EXPECT(ctxshim_pop(&with) == 0);
     EXPECT(ctxshim_get(own_key) == NULL);
+}
+
+static jmp_buf way_out;
+
+static void jump(void *before, void *after, int switched, void *arg) {
+    (void)before, (void)after, (void)switched;
+    ++*(int *)arg;
+    longjmp(way_out, 1);
+}
+
+static __attribute__((noinline)) void set_and_jump(ctxshim_key *key, void *value) {
+    if (setjmp(way_out) == 0)
+        ctxshim_set(key, value);
+}
+
+/* More often than notices may nest: none of those that were left counts. */
+CASE(api, c32_a_notice_may_be_left_by_a_jump) {
+    static char values[20];
+    static int told;
+    ctxshim_key *key = ctxshim_key_create("key", NULL);
+    EXPECT(ctxshim_on_change(key, jump, &told) == 0);
+    for (int i = 0; i < 20; i++) {
+        set_and_jump(key, &values[i]);
+        EXPECT(ctxshim_get(key) == &values[i]);
+    }
+    EXPECT(told == 20);
+    EXPECT(ctxshim_on_change_remove(key, &told) == 0);
 }
 
 /* --- run, capture, root --------------------------------------------------------------------------- */
