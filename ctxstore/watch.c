@@ -66,8 +66,8 @@ static struct watch watch_copy(const struct watch *row) {
 void (*watch_report)(const struct key *key);
 
 /* How many notices are under way on this thread, and the address of the innermost one, in its giver's stack
- * frame. It is compared and never looked into: a watcher that leaves by a jump leaves it behind, and who
- * gives notice at the same depth of the stack, or shallower, counts anew. */
+ * frame. It is compared and never looked into: a watcher that leaves by a jump or an exception leaves it
+ * behind, and who gives notice at the same depth of the stack, or shallower, counts anew. */
 static _Thread_local unsigned depth;
 static _Thread_local uintptr_t innermost;
 
@@ -84,7 +84,6 @@ static void notice_begin(struct notice *notice) {
     innermost = here;
 }
 
-/* Also when an exception or a cancellation passes. */
 static void notice_end(const struct notice *notice) {
     depth = notice->outer_depth;
     innermost = notice->outer;
@@ -102,7 +101,7 @@ static bool too_deep(const struct watch *watch) {
 void watch_notify(const struct values *before, const struct values *after, bool switched) {
     if (before == after)
         return;
-    struct notice notice __attribute__((cleanup(notice_end)));
+    struct notice notice;
     notice_begin(&notice);
     for (const struct watch *row = watches; row < watches + WATCHES; row++) {
         struct watch watch = watch_copy(row);
@@ -115,4 +114,5 @@ void watch_notify(const struct values *before, const struct values *after, bool 
         if (host_code_end != NULL)
             host_code_end(kept);
     }
+    notice_end(&notice);
 }
