@@ -285,7 +285,11 @@ int context_rename(struct context *context, const char *text) {
     context = root_of(context);
     if (context == NULL)
         return ENOENT;
-    struct context_name *name = name_new(text, strlen(text));
+    size_t length = strlen(text);
+    const struct context_name *now = atomic_load_explicit(&context->root.renamed, memory_order_acquire);
+    if (now != NULL && now->length == length && memcmp(now->text, text, length) == 0)
+        return 0;
+    struct context_name *name = name_new(text, length);
     if (name == NULL)
         return ENOMEM;
     name->older = atomic_load_explicit(&context->root.renamed, memory_order_relaxed);

@@ -466,10 +466,13 @@ bool flow_close_innermost(struct flow *flow, const void *scope_node, uint64_t sc
     return true;
 }
 
-/* The outermost detour that was opened inside the scope, or NULL. */
+/* The outermost detour that was opened inside the scope, or NULL. Those that this flow has opened before the
+ * scope need no look. */
 static const struct detour *outermost_inside(const struct flow *flow, const struct scope *scope) {
     const struct detour *found = NULL;
-    for (const struct detour *detour = flow->detours; detour != NULL; detour = detour->outer)
+    uint64_t since = scope->flow == flow->serial ? scope->serial : 0;
+    for (const struct detour *detour = flow->detours; detour != NULL && detour->since > since;
+         detour = detour->outer)
         if (path_find(detour->before, scope) != NULL)
             found = detour;
     return found;
@@ -482,7 +485,9 @@ int flow_close(struct flow *flow, const struct scope *scope) {
         return close_detour(flow, scope);
     if (flow_close_innermost(flow, scope->node, scope->serial))
         return 0;
-    while (outermost_inside(flow, scope) != NULL) { /* detours that were opened inside the scope */
+    const struct detour *outermost = outermost_inside(flow, scope);
+    uint64_t opened = outermost != NULL ? atomic_load_explicit(&outermost->serial, memory_order_relaxed) : 0;
+    while (opened != 0 && atomic_load_explicit(&outermost->serial, memory_order_relaxed) == opened) {
         struct scope_view around = view_of(scope->node);
         report(SCOPE_OUT_OF_ORDER, view_of_detour(flow->detours), &around);
         detour_return(flow);

@@ -45,7 +45,7 @@ void (*host_code_end)(int kept);
 
 /* A value is off the list before its destroy runs: that may call us again. */
 void graveyard_bury(void) {
-    while (local.graveyard != NULL) {
+    while (local.graveyard != NULL && local.graveyard->key != NULL) {
         struct value *value = local.graveyard;
         local.graveyard = value->next;
         int kept = host_code_begin != NULL ? host_code_begin() : 0;
@@ -57,11 +57,30 @@ void graveyard_bury(void) {
 }
 
 void graveyard_forget(void) {
-    while (local.graveyard != NULL) {
-        struct value *value = local.graveyard;
-        local.graveyard = value->next;
+    struct value **place = &local.graveyard;
+    while (*place != NULL) {
+        struct value *value = *place;
+        if (value->key == NULL) {
+            place = &value->next;
+            continue;
+        }
+        *place = value->next;
         value_undo(value);
     }
+}
+
+void graveyard_stone_set(struct value *stone) {
+    stone->key = NULL;
+    stone->next = local.graveyard;
+    local.graveyard = stone;
+}
+
+void graveyard_stone_take(struct value *stone) {
+    struct value **place = &local.graveyard;
+    while (*place != NULL && *place != stone)
+        place = &(*place)->next;
+    if (*place != NULL)
+        *place = stone->next;
 }
 
 void value_thread_end(void) {

@@ -48,6 +48,10 @@ static inline bool graveyard_empty(void) {
 }
 /* In a fork child: what the copied thread had dropped is the parent's to destroy. */
 void graveyard_forget(void);
+/* A stone is a value without a key. While it lies there, nothing that was dropped before is destroyed; and
+ * the graveyard is not empty, so that whoever comes by in this thread looks why (shim/interruption.h). */
+void graveyard_stone_set(struct value *stone);
+void graveyard_stone_take(struct value *stone);
 
 void value_thread_end(void);
 

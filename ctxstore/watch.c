@@ -65,8 +65,32 @@ static struct watch watch_copy(const struct watch *row) {
 
 void (*watch_report)(const struct key *key);
 
+/* How many notices are under way on this thread, and the address of the innermost one, in its giver's stack
+ * frame. It is compared and never looked into: a watcher that leaves by a jump or an exception leaves it
+ * behind, and who gives notice at the same depth of the stack, or shallower, counts anew. */
+static _Thread_local unsigned depth;
+static _Thread_local uintptr_t innermost;
+
+struct notice {
+    uintptr_t outer;
+    unsigned outer_depth;
+};
+
+static void notice_begin(struct notice *notice) {
+    uintptr_t here = (uintptr_t)notice;
+    bool inside = innermost > here;
+    *notice = (struct notice){inside ? innermost : 0, inside ? depth : 0};
+    depth = notice->outer_depth + 1;
+    innermost = here;
+}
+
+static void notice_end(const struct notice *notice) {
+    depth = notice->outer_depth;
+    innermost = notice->outer;
+}
+
 /* A watcher that sets its own key for ever is cut off, and what it has set stays. */
-static bool too_deep(unsigned depth, const struct watch *watch) {
+static bool too_deep(const struct watch *watch) {
     if (depth <= DEEPEST_NOTICE)
         return false;
     if (watch_report != NULL)
@@ -75,20 +99,20 @@ static bool too_deep(unsigned depth, const struct watch *watch) {
 }
 
 void watch_notify(const struct values *before, const struct values *after, bool switched) {
-    static _Thread_local unsigned depth;
     if (before == after)
         return;
-    depth++;
+    struct notice notice;
+    notice_begin(&notice);
     for (const struct watch *row = watches; row < watches + WATCHES; row++) {
         struct watch watch = watch_copy(row);
         void *old = watch.key != NULL ? values_get(before, watch.key) : NULL;
         void *new = watch.key != NULL ? values_get(after, watch.key) : NULL;
-        if (old == new || too_deep(depth, &watch))
+        if (old == new || too_deep(&watch))
             continue;
         int kept = host_code_begin != NULL ? host_code_begin() : 0;
         watch.changed(old, new, switched, watch.arg);
         if (host_code_end != NULL)
             host_code_end(kept);
     }
-    depth--;
+    notice_end(&notice);
 }

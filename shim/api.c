@@ -309,6 +309,7 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
 }
 
 static __attribute__((noinline)) ctxshim_context *capture_slow(const void *site) {
+    thread_bury(); /* or looks whether a handler was left by a jump */
     struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return local.thread != NULL ? (ctxshim_context *)flow_capture_inside(&local.thread->flow) : NULL;

@@ -22,13 +22,13 @@
  * Conventions. Any function may be called from any thread at any time. "Signals: safe" means
  * async-signal-safe; "Signals: inert" means that a handler may call it, but that a call which
  * interrupted the shim itself does nothing and returns what it would return without the shim; but set and
- * with fail with EAGAIN then, and the value stays the caller's. A handler runs in the context of the flow
- * that it interrupts; what it changes is undone when it ends, and what it starts inherits nothing, unless it
- * attaches a context by hand. No value is destroyed in a handler. Strings are NUL-terminated, copied during
- * the call, and never kept. Functions that return 0 or -1 set errno with -1 and leave it alone otherwise; the
- * scope {0} with errno set is a failure too (set errno to 0 first to tell it from a call without the shim).
- * Memory that runs out in the shim is ENOMEM: nothing changed, and the program may go on as if nothing had
- * been asked. */
+ * with fail with EAGAIN then, and the value stays the caller's. The same holds after a thread's end, in
+ * destructors of thread-specific data. A handler runs in the context of the flow that it interrupts; what it
+ * changes is undone when it ends, and what it starts inherits nothing, unless it attaches a context by hand.
+ * No value is destroyed in a handler. Strings are NUL-terminated, copied during the call, and never kept.
+ * Functions that return 0 or -1 set errno with -1 and leave it alone otherwise; the scope {0} with errno set
+ * is a failure too (set errno to 0 first to tell it from a call without the shim). Memory that runs out in
+ * the shim is ENOMEM: nothing changed, and the program may go on as if nothing had been asked. */
 #ifndef CTXSHIM_H
 #define CTXSHIM_H
 
@@ -83,9 +83,10 @@ CTXSHIM_API int ctxshim_pop(ctxshim_scope *scope);
  * Signals: inert. After ExecutionContext.SuppressFlow around ingress, and OpenTelemetry's root spans. */
 CTXSHIM_API ctxshim_scope ctxshim_root(const char *name);
 
-/* Names the request that the current context belongs to, "GET /x": for all who hold it. Returns 0, or -1
- * with EINVAL (NULL), ENOENT (no request is current) or ENOMEM. Without the shim: 0.
- * Signals: inert. After OpenTelemetry's Span.UpdateName. */
+/* Names the request that the current context belongs to, "GET /x": for all who hold it. Each name that it had
+ * takes memory until the last context of the request goes. Returns 0, or -1 with EINVAL (NULL), ENOENT (no
+ * request is current) or ENOMEM. Without the shim: 0. Signals: inert. After OpenTelemetry's Span.UpdateName.
+ */
 CTXSHIM_API int ctxshim_rename(const char *name);
 
 /* Makes a key. The key owns its values: `destroy`, unless it is NULL, runs once for each value taken, after
@@ -417,12 +418,12 @@ CTXSHIM_API ctxshim_scope ctxshim_attach(ctxshim_context *context) {
 /* Here and not in the shim, so that the caller's own unwinding closes the scope on an exception. */
 CTXSHIM_API int ctxshim_run(ctxshim_context *context, void (*fn)(void *arg), void *arg) {
     int saved = errno;
-    errno = 0;
-    ctxshim_scope scope __attribute__((cleanup(ctxshim_header_close))) = ctxshim_attach(context);
-    if ((!scope.node && errno) || !fn) {
-        errno = fn ? errno : EINVAL;
+    errno = fn ? 0 : EINVAL;
+    if (!fn)
         return -1;
-    }
+    ctxshim_scope scope __attribute__((cleanup(ctxshim_header_close))) = ctxshim_attach(context);
+    if (!scope.node && errno)
+        return -1;
     errno = saved;
     fn(arg);
     return 0;

@@ -2,6 +2,7 @@
 #include "interruption.h"
 
 #include "../ctxstore/slab.h"
+#include "../ctxstore/value.h"
 #include "frame.h"
 #include "parked.h"
 #include "trace.h"
@@ -12,6 +13,7 @@ struct interruption {
     struct parked interrupted;
     enum turn turn;
     struct coroutine *coroutine;
+    struct value stone; /* keeps the quick ways shut: who comes by looks whether the handler was left */
 };
 
 static struct slab interruptions = SLAB(sizeof(struct interruption));
@@ -56,6 +58,7 @@ bool interruption_open(struct thread *thread, uintptr_t here) {
     thread->turn = interruption->turn;
     thread->coroutine = interruption->coroutine;
     thread->interruption = interruption;
+    graveyard_stone_set(&interruption->stone);
     frame_limit_renew(thread);
     return true;
 }
@@ -70,6 +73,7 @@ static void end_innermost(struct thread *thread) {
     thread->turn = interruption->turn;
     thread->coroutine = interruption->coroutine;
     thread->interruption = interruption->outer;
+    graveyard_stone_take(&interruption->stone);
     slab_give(&interruptions, interruption);
     frame_limit_renew(thread);
     flow_switched(handler.current, &thread->flow);

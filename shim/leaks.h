@@ -42,7 +42,7 @@ void leaks_about_holder(const struct holding *holding, char *buffer, size_t size
 void leaks_how_it_came(const struct holding *holding, char *buffer, size_t size);
 /* The process comes to its end: what is open or alive now is left behind. Changes nothing. */
 void leaks_left(void);
-/* Prints what was found where options say, unless a command will (leaks_print.c). */
+/* Prints what was found where options say (leaks_print.c). */
 void leaks_print(void);
 /* Begins to keep which values are alive (leaks_values.c). */
 void leaks_values_start(void);

@@ -1,5 +1,6 @@
-/* The report that the shim prints itself, when no command does: in LeakSanitizer's manner, with modules and
- * offsets where the command has names and lines. Straight from the region (record.h), one write a line. */
+/* The report that the shim prints itself, where no command does or a signal asks for it: in LeakSanitizer's
+ * manner, with modules and offsets where the command has names and lines. Straight from the region
+ * (record.h), one write a line. */
 #include "leaks.h"
 
 #include "../ctxstore/kernel.h"
@@ -216,7 +217,7 @@ void leaks_print(void) {
     static struct lock one_at_a_time;
     static const struct record_leak *shown[SHOWN_MOST];
     uint64_t sum = 0;
-    if (leaks_region == NULL || leaks_recorded)
+    if (leaks_region == NULL)
         return;
     lock_take(&one_at_a_time);
     unsigned count = leaks_collect(shown, &sum);

@@ -162,7 +162,8 @@ void leaks_left(void) {
     leaks_survey();
     leaks_values_left();
     atomic_store_explicit(&leaks_region->ended, 1, memory_order_release);
-    leaks_print();
+    if (!leaks_recorded) /* else a command reads it */
+        leaks_print();
     thread_leave();
 }
 

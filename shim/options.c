@@ -32,7 +32,7 @@ static const struct option {
 #undef LIST
 };
 
-enum { OPTIONS = sizeof table / sizeof *table, TOKEN_ROOM = 512 };
+enum { OPTIONS = sizeof table / sizeof *table, TOKEN_ROOM = OPTION_LIST_ROOM };
 
 /* The index of `value` among words separated by '|', or -1. */
 static int word_index(const char *words, const char *value) {
@@ -111,9 +111,9 @@ static bool is_separator(char c) {
     return c != '\0' && strchr(": ,\t\r\n", c) != NULL;
 }
 
-/* Copies characters up to one of `stops` or a separator into `token`; quotes protect. Cuts what is too long.
- */
-static const char *token_read(const char *text, char stop, char token[TOKEN_ROOM]) {
+/* Copies characters up to `stop` or a separator into `token`; quotes protect. What is too long is cut, and
+ * `*whole` false. */
+static const char *token_read(const char *text, char stop, char token[TOKEN_ROOM], bool *whole) {
     size_t length = 0;
     char quote = '\0';
     for (; *text != '\0' && (quote != '\0' || (*text != stop && !is_separator(*text))); text++) {
@@ -123,6 +123,8 @@ static const char *token_read(const char *text, char stop, char token[TOKEN_ROOM
             quote = *text;
         else if (length < TOKEN_ROOM - 1)
             token[length++] = *text;
+        else
+            *whole = false;
     }
     token[length] = '\0';
     return text;
@@ -141,14 +143,15 @@ void options_read(const char *text, void (*warn)(const char *what, const char *o
             text++;
         if (*text == '\0')
             return;
-        text = token_read(text, '=', key);
+        bool whole = true;
+        text = token_read(text, '=', key, &whole);
         value[0] = '\0';
         if (*text == '=')
-            text = token_read(text + 1, '\0', value);
+            text = token_read(text + 1, '\0', value, &whole);
         const struct option *option = option_find(key);
         if (option == NULL)
             warn(key, NULL);
-        else if (!option_set(option, value))
+        else if (!whole || !option_set(option, value))
             warn(value, key);
     }
 }
@@ -160,7 +163,7 @@ static const char *values_of(const struct option *option) {
     case OPTION_TEXT:
         return "TEXT";
     case OPTION_LIST:
-        return "a,b,...";
+        return "\"a,b,...\"";
     default:
         return option->words;
     }

@@ -25,5 +25,6 @@ void rules_signal_end(struct handling *handling) {
     handling->witness = 0;
     thread_handler = handling->outer_handler;
     atomic_signal_fence(memory_order_seq_cst);
-    local.guard = handling->outer_guard;
+    uintptr_t guard = handling->outer_guard;
+    local.guard = guard == GUARD_READY && !graveyard_empty() ? GUARD_BURY : guard;
 }

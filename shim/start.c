@@ -19,10 +19,12 @@
 #include <sys/auxv.h>
 
 static void warn_unknown(const char *what, const char *of) {
-    say(of == NULL ? (const char *[]){"ctxshim: unknown option '", what,
-                                      "' is ignored; help=1 lists them all\n", NULL}
-                   : (const char *[]){"ctxshim: option ", of, " does not know '", what,
-                                      "', which is ignored; help=1 lists its words\n", NULL});
+    say(of == NULL
+            ? (const char *[]){"ctxshim: unknown option '", what, "' is ignored; help=1 lists them all\n",
+                               NULL}
+            : (const char *[]){"ctxshim: option ", of, " does not know '", what,
+                               "', or has no room for it, so that it is ignored; help=1 says what it takes\n",
+                               NULL});
 }
 
 static void help_line(const char *name, const char *values, const char *help) {

@@ -25,8 +25,9 @@ int command_holders(int argc, char **argv);
 int command_trace(int argc, char **argv);
 
 /* Prints the report of a record (a file or a pid). Returns 0, EXIT_LEAKS, or EXIT_REFUSED with `error` set.
- * `suppressions` may be NULL; `quiet`: nothing is printed when there is nothing to report. */
-int leaks_report(const char *subject, const char *suppressions, gboolean quiet, GError **error);
+ * `quiet`: nothing is printed when there is nothing to report. */
+struct suppressions;
+int leaks_report(const char *subject, struct suppressions *suppressions, gboolean quiet, GError **error);
 
 /* One line on stderr: "ctxshim: SUBJECT: MESSAGE". A control character in either is written as '?', so that
  * it stays one line. */

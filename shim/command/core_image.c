@@ -26,7 +26,7 @@ static struct core_image *refuse(struct core_image *core, GError **error, const 
 struct core_image *core_image_open(const char *path, GError **error) {
     struct core_image *core = g_new0(struct core_image, 1);
     GElf_Ehdr header;
-    core->fd = open(path, O_RDONLY | O_CLOEXEC);
+    core->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (core->fd < 0)
         return refuse(core, error, g_strerror(errno));
     elf_version(EV_CURRENT);

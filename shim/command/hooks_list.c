@@ -22,8 +22,8 @@ static const char help[] =
     "and the rules of flow that it serves.\n"
     "\n"
     "Options:\n"
-    "  --names   the names alone, one a line\n"
-    "  --help    this text\n";
+    "  --names     the names alone, one a line\n"
+    "  -h, --help  this text\n";
 
 static void print_names(void) {
     for (gsize i = 0; i < G_N_ELEMENTS(hooks); i++)
@@ -51,7 +51,7 @@ int command_hooks(int argc, char **argv) {
         print_table();
     } else if (argc == 2 && strcmp(argv[1], "--names") == 0) {
         print_names();
-    } else if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+    } else if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(help, stdout);
     } else {
         command_complain("hooks", "%s is not understood; it takes --names or nothing", argv[argc - 1]);

@@ -22,7 +22,8 @@ static const char description[] =
     "FILE is what --record-path made; a number is the pid of a running process.\n"
     "\n"
     "Suppressions are lines \"leak:PATTERN\", held against operations, functions and modules;\n"
-    "* stands for anything, ^ and $ for beginning and end, # begins a comment.\n"
+    "* stands for anything, ^ and $ for beginning and end; # at the beginning of a word\n"
+    "begins a comment.\n"
     "\n"
     "Exit status: 0 no leaks (or all suppressed), 23 leaks, 2 a wrong option or record.\n";
 
@@ -156,18 +157,14 @@ static struct record *record_open(const char *subject, GError **error) {
     return record_of_file(subject, error);
 }
 
-int leaks_report(const char *subject, const char *suppressions_path, gboolean quiet, GError **error) {
-    struct suppressions *suppressions = suppressions_read(suppressions_path, error);
-    struct record *record = suppressions != NULL ? record_open(subject, error) : NULL;
-    int status = EXIT_REFUSED;
-    if (record != NULL) {
-        struct symbols *symbols = symbols_new();
-        status = print_report(record, symbols, suppressions, quiet) > 0 ? EXIT_LEAKS : 0;
-        symbols_free(symbols);
-        record_free(record);
-    }
-    if (suppressions != NULL)
-        suppressions_free(suppressions);
+int leaks_report(const char *subject, struct suppressions *suppressions, gboolean quiet, GError **error) {
+    struct record *record = record_open(subject, error);
+    if (record == NULL)
+        return EXIT_REFUSED;
+    struct symbols *symbols = symbols_new();
+    int status = print_report(record, symbols, suppressions, quiet) > 0 ? EXIT_LEAKS : 0;
+    symbols_free(symbols);
+    record_free(record);
     return status;
 }
 
@@ -175,10 +172,10 @@ int leaks_report(const char *subject, const char *suppressions_path, gboolean qu
  * ----------------------------------------------------------------------------------------------- */
 
 int command_leaks(int argc, char **argv) {
-    char *suppressions = NULL;
-    const GOptionEntry entries[] = {{"suppressions", 's', 0, G_OPTION_ARG_FILENAME, &suppressions,
-                                     "do not report what this file lists", "FILE"},
-                                    G_OPTION_ENTRY_NULL};
+    char *path = NULL;
+    const GOptionEntry entries[] = {
+        {"suppressions", 's', 0, G_OPTION_ARG_FILENAME, &path, "do not report what this file lists", "FILE"},
+        G_OPTION_ENTRY_NULL};
     const struct verb verb = {.name = "leaks",
                               .subjects = "FILE|PID",
                               .summary = summary,
@@ -190,10 +187,13 @@ int command_leaks(int argc, char **argv) {
     int status;
     if (!verb_parse(&verb, &argc, argv, &status))
         return status;
-    status = leaks_report(argv[1], suppressions, FALSE, &error);
+    struct suppressions *suppressions = suppressions_read(path, &error);
+    status = suppressions != NULL ? leaks_report(argv[1], suppressions, FALSE, &error) : EXIT_REFUSED;
     if (error != NULL)
-        command_complain(argv[1], "%s", error->message);
+        command_complain(suppressions != NULL ? argv[1] : "--suppressions", "%s", error->message);
+    if (suppressions != NULL)
+        suppressions_free(suppressions);
     g_clear_error(&error);
-    g_free(suppressions);
+    g_free(path);
     return command_output_done(status);
 }

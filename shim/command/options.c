@@ -100,6 +100,22 @@ static bool add_pair(GString *additions, const char *key, const char *value, GEr
     return true;
 }
 
+/* A text of the table: all of them are paths, and absolute, for the program may change its directory. */
+static gboolean take_path(const struct row *row, const char *value, struct options *options, GError **error) {
+    if (*value == '\0') {
+        g_set_error(error, options_error(), 0, "%s is the path of a file, and not empty", row->key);
+        return FALSE;
+    }
+    char *path = g_canonicalize_filename(value, NULL);
+    if (strcmp(row->key, "trace") == 0)
+        options->trace = path;
+    else if (strcmp(row->key, "record_path") == 0)
+        options->record_path = path;
+    else if (strcmp(row->key, "log_path") == 0)
+        options->log_path = path;
+    return add_pair(options->additions, row->key, path, error);
+}
+
 /* An option of the table was given. */
 static gboolean take_row(const char *option, const char *value, gpointer data, GError **error) {
     struct options *options = data;
@@ -107,10 +123,6 @@ static gboolean take_row(const char *option, const char *value, gpointer data, G
     g_assert(row != NULL); /* the entries are made of the rows */
     if (strcmp(row->key, "leaks") == 0)
         options->leaks = true;
-    else if (strcmp(row->key, "record_path") == 0)
-        options->record_path = g_strdup(value);
-    else if (strcmp(row->key, "log_path") == 0)
-        options->log_path = g_strdup(value);
     if (row->type == ROW_FLAG)
         return add_pair(options->additions, row->key, row->preset ? "0" : "1", error);
     guint64 number;
@@ -124,10 +136,8 @@ static gboolean take_row(const char *option, const char *value, gpointer data, G
         g_set_error(error, options_error(), 0, "%s is %s, and not %s", option, row->choices, value);
         return FALSE;
     }
-    if (strcmp(row->key, "trace") != 0)
-        return add_pair(options->additions, row->key, value, error);
-    options->trace = g_canonicalize_filename(value, NULL); /* the program may change its directory */
-    return add_pair(options->additions, row->key, options->trace, error);
+    return row->type == ROW_TEXT ? take_path(row, value, options, error)
+                                 : add_pair(options->additions, row->key, value, error);
 }
 
 /* --option KEY=VALUE: keys that only the library knows. */

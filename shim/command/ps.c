@@ -248,6 +248,17 @@ static int show(const char *subject, const struct ps_options *options) {
     return command_output_done(0);
 }
 
+/* GLib would take the process for the value of a --watch before it: SECONDS is what leaves one over. */
+static void watch_alone(int argc, char **argv) {
+    int others = 0;
+    for (int i = 1; i < argc; i++)
+        others += argv[i][0] != '-';
+    for (int i = 1; i < argc; i++)
+        if ((strcmp(argv[i], "--watch") == 0 || strcmp(argv[i], "-w") == 0) &&
+            (others < 2 || argv[i + 1] == NULL || argv[i + 1][0] == '-'))
+            argv[i] = "--watch=1";
+}
+
 /* --watch alone is once a second. */
 static gboolean take_watch(const char *option, const char *value, gpointer data, GError **error) {
     struct ps_options *options = data;
@@ -279,5 +290,6 @@ int command_ps(int argc, char **argv) {
                               .most = 1,
                               .wants = "it takes one process id or core file"};
     int status;
+    watch_alone(argc, argv);
     return verb_parse(&verb, &argc, argv, &status) ? show(argv[1], &options) : status;
 }

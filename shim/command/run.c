@@ -147,8 +147,9 @@ static int run(struct options *options, char **argv) {
         command_complain("--trace", "%s", error->message);
         return EXIT_REFUSED;
     }
-    if (options->leaks && !supervise_begin(options))
-        return EXIT_NOT_STARTED;
+    int unsupervised = options->leaks ? supervise_begin(options) : 0;
+    if (unsupervised != 0)
+        return unsupervised;
     if (!set_environment(path, library, options->additions->str)) {
         command_complain(argv[0], "the environment cannot be changed (%s); free some memory",
                          g_strerror(errno));

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "follow.h"
+#include "suppressions.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,36 +13,63 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The private directory; NULL: there is none. */
 static char *directory;
+static struct suppressions *suppressions;
 
-bool supervise_begin(struct options *options) {
+/* What is not to be reported is read once, and before the program runs: afterwards it would be too late to
+ * say that it cannot be. */
+int supervise_begin(struct options *options) {
     GError *error = NULL;
+    suppressions = suppressions_read(options->suppressions, &error);
+    if (suppressions == NULL) {
+        command_complain("--suppressions", "%s", error->message);
+        g_error_free(error);
+        return EXIT_REFUSED;
+    }
     if (options->record_path != NULL)
-        return true;
+        return 0;
     directory = g_dir_make_tmp("ctxshim-XXXXXX", &error);
     if (directory == NULL) {
         command_complain("run", "no directory for what is found (%s); give --record-path", error->message);
         g_error_free(error);
-        return false;
+        return EXIT_NOT_STARTED;
     }
     options->record_path = g_build_filename(directory, "record", NULL);
     g_string_append_printf(options->additions, "%srecord_path=\"%s\"", options->additions->len > 0 ? ":" : "",
                            options->record_path);
-    return true;
+    return 0;
 }
 
 /* --- afterwards ---------------------------------------------------------------------------------------- */
 
+/* A new file, or the one that the program has begun itself when a signal asked for a report: a regular one of
+ * ours, of this name alone, last written to since. -1 with errno. */
+static int log_open(const char *path, time_t since) {
+    struct stat facts;
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EEXIST)
+        return fd;
+    fd = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_uid == geteuid() &&
+                   facts.st_nlink == 1 && facts.st_mtime >= since))
+        return fd;
+    close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
 /* The report goes where the program's messages did. */
-static void choose_output(const struct options *options, pid_t child) {
+static void choose_output(const struct options *options, pid_t child, time_t since) {
     fflush(stdout);
     if (options->log_path != NULL) {
         char *path = g_strdup_printf("%s.%d", options->log_path, child);
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = log_open(path, since);
         if (fd >= 0)
             dup2(fd, STDOUT_FILENO);
         else
@@ -92,17 +120,17 @@ static GPtrArray *records_list(const struct options *options, pid_t child) {
     return records;
 }
 
-static bool report(const struct options *options, pid_t child) {
+static bool report(const struct options *options, pid_t child, time_t since) {
     GPtrArray *records = records_list(options, child);
     bool leaks = false;
-    choose_output(options, child);
+    choose_output(options, child, since);
     if (records->len == 0)
         command_complain("run", "the program has left no record: it ended before the shim was ready, or may "
                                 "not write there");
     for (guint i = 0; i < records->len; i++) {
         GError *error = NULL;
         const char *path = g_ptr_array_index(records, i);
-        leaks |= leaks_report(path, options->suppressions, TRUE, &error) == EXIT_LEAKS;
+        leaks |= leaks_report(path, suppressions, TRUE, &error) == EXIT_LEAKS;
         if (error != NULL)
             command_complain(path, "%s", error->message);
         g_clear_error(&error);
@@ -131,6 +159,7 @@ static void die_of(int signal) {
 
 int supervise(const struct options *options, const char *path, char **argv) {
     fflush(NULL);
+    time_t since = time(NULL);
     pid_t child = follow_begin() ? fork() : -1;
     if (child < 0) {
         command_complain(argv[0], "it cannot be started (%s); free some memory or descriptors",
@@ -142,7 +171,7 @@ int supervise(const struct options *options, const char *path, char **argv) {
         _exit(execute(path, argv));
     }
     int status = follow(child);
-    bool leaks = report(options, child);
+    bool leaks = report(options, child, since);
     if (WIFSIGNALED(status))
         die_of(WTERMSIG(status));
     if (WIFSIGNALED(status))

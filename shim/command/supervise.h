@@ -5,9 +5,9 @@
 
 #include "options.h"
 
-/* Says where the records are to be kept (options->record_path and the additions): in a private directory,
- * unless that was given. False after a complaint. */
-bool supervise_begin(struct options *options);
+/* Reads the suppressions, and says where the records are to be kept (options->record_path and the additions):
+ * in a private directory, unless that was given. 0, or an exit status after a complaint. */
+int supervise_begin(struct options *options);
 /* Runs it, and returns its exit status, or the one in its place; or dies of what it died of. */
 int supervise(const struct options *options, const char *path, char **argv);
 

@@ -21,11 +21,18 @@ static void suppression_clear(gpointer data) {
     g_free(suppression->pattern);
 }
 
+/* A comment begins where a word would: "conn#1 req#2" has none in it. */
+static void comment_cut(char *line) {
+    char *at = line;
+    while ((at = strchr(at, '#')) != NULL && at > line && !g_ascii_isspace(at[-1]))
+        at++;
+    if (at != NULL)
+        *at = '\0';
+}
+
 /* False when the line means nothing. */
 static gboolean line_take(struct suppressions *suppressions, char *line) {
-    char *comment = strchr(line, '#');
-    if (comment != NULL)
-        *comment = '\0';
+    comment_cut(line);
     g_strstrip(line);
     if (*line == '\0')
         return TRUE;
@@ -111,10 +118,10 @@ gboolean suppressions_match(struct suppressions *suppressions, const char *opera
     return FALSE;
 }
 
-void suppressions_print(const struct suppressions *suppressions) {
+void suppressions_print(struct suppressions *suppressions) {
     gboolean any = FALSE;
     for (guint i = 0; i < suppressions->all->len; i++) {
-        const struct suppression *suppression = &g_array_index(suppressions->all, struct suppression, i);
+        struct suppression *suppression = &g_array_index(suppressions->all, struct suppression, i);
         if (suppression->used == 0)
             continue;
         if (!any)
@@ -122,6 +129,7 @@ void suppressions_print(const struct suppressions *suppressions) {
         char *pattern = escape_text(suppression->pattern);
         printf("%7" G_GUINT64_FORMAT " %s\n", suppression->used, pattern);
         g_free(pattern);
+        suppression->used = 0;
         any = TRUE;
     }
     if (any)

@@ -1,6 +1,7 @@
 /* The public contract of ctxshim.h under preload: errors, ownership, notices, when values are destroyed. */
 #include "case.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 
 static _Atomic int destroyed;
@@ -254,6 +255,72 @@ CASE(api, c32_a_notice_may_set_its_own_key) {
     EXPECT(ctxshim_get(own_key) == &mine);
     EXPECT(ctxshim_pop(&with) == 0);
     EXPECT(ctxshim_get(own_key) == NULL);
+}
+
+static jmp_buf way_out;
+
+static void jump(void *before, void *after, int switched, void *arg) {
+    (void)before, (void)after, (void)switched;
+    ++*(int *)arg;
+    longjmp(way_out, 1);
+}
+
+static __attribute__((noinline)) void set_and_jump(ctxshim_key *key, void *value) {
+    if (setjmp(way_out) == 0)
+        ctxshim_set(key, value);
+}
+
+/* More often than notices may nest: none of those that were left counts. */
+CASE(api, c30_a_run_of_nothing_notifies_nobody) {
+    static int value;
+    struct notice notice = {0};
+    ctxshim_key *key = ctxshim_key_create("key", NULL);
+    EXPECT(ctxshim_set(key, &value) == 0);
+    EXPECT(ctxshim_on_change(key, note, &notice) == 0);
+    EXPECT_FAILS(ctxshim_run(NULL, NULL, NULL), EINVAL);
+    EXPECT(notice.calls == 0);
+}
+
+static pthread_key_t last_words;
+static ctxshim_key *late_key;
+
+static void speak_late(void *value) {
+    errno = 0;
+    EXPECT(is_none(ctxshim_push("late")) && errno == 0);
+    EXPECT_FAILS(ctxshim_set(late_key, value), EAGAIN);
+    errno = 0;
+    EXPECT(is_none(ctxshim_with(late_key, value)) && errno == EAGAIN);
+    EXPECT_STACK("");
+    EXPECT(ctxshim_get(late_key) == NULL && ctxshim_capture() == NULL);
+}
+
+static void *leave_last_words(void *value) {
+    ctxshim_push("thread");
+    EXPECT(pthread_setspecific(last_words, value) == 0);
+    return value;
+}
+
+/* The value stays the caller's: it is not destroyed. */
+CASE(api, after_a_threads_end_calls_do_nothing) {
+    pthread_t thread;
+    late_key = ctxshim_key_create("late", count_destroy);
+    REQUIRE(pthread_key_create(&last_words, speak_late) == 0);
+    REQUIRE(pthread_create(&thread, NULL, leave_last_words, (void *)&destroyed) == 0);
+    pthread_join(thread, NULL);
+    EXPECT(atomic_load(&destroyed) == 0);
+}
+
+CASE(api, c32_a_notice_may_be_left_by_a_jump) {
+    static char values[20];
+    static int told;
+    ctxshim_key *key = ctxshim_key_create("key", NULL);
+    EXPECT(ctxshim_on_change(key, jump, &told) == 0);
+    for (int i = 0; i < 20; i++) {
+        set_and_jump(key, &values[i]);
+        EXPECT(ctxshim_get(key) == &values[i]);
+    }
+    EXPECT(told == 20);
+    EXPECT(ctxshim_on_change_remove(key, &told) == 0);
 }
 
 /* --- run, capture, root --------------------------------------------------------------------------- */

@@ -316,6 +316,71 @@ static void after_a_jump_all_is_as_before(int flags) {
     }
 }
 
+static __attribute__((noinline)) void jump_out(void) {
+    if (sigsetjmp(back, 1) == 0)
+        raise_below(10);
+}
+
+/* What the program does before any hook has noticed is its own again. */
+CASE(F12, what_is_done_after_a_jump_stays) {
+    ctxshim_key *key = ctxshim_key_create("key", count_destroy);
+    static _Atomic int mine;
+    on(SIGUSR1, jump, 0);
+    for (uses = 0; uses < 2; uses++) {
+        ctxshim_scope request = ctxshim_push("request");
+        jump_out();
+        ctxshim_scope after = ctxshim_push("after");
+        EXPECT_STACK("request after");
+        EXPECT(ctxshim_set(key, (void *)&mine) == 0);
+        to_self = eventfd(0, 0);
+        poke(to_self);
+        EXPECT_STACK("request after");
+        EXPECT(ctxshim_get(key) == (void *)&mine && atomic_load(&mine) == uses);
+        expect_reader(to_self, "request after");
+        EXPECT(ctxshim_pop(&after) == 0);
+        EXPECT(ctxshim_pop(&request) == 0);
+        EXPECT_STACK("");
+    }
+}
+
+CASE(F12, what_is_captured_after_a_jump_is_the_programs) {
+    on(SIGUSR1, jump, 0);
+    uses = 1;
+    ctxshim_scope request = ctxshim_push("request");
+    jump_out();
+    ctxshim_context *captured = ctxshim_capture();
+    EXPECT(ctxshim_pop(&request) == 0);
+    ctxshim_scope attached = ctxshim_attach(captured);
+    EXPECT_STACK("request");
+    EXPECT(ctxshim_pop(&attached) == 0);
+    ctxshim_release(captured);
+}
+
+/* The last reference goes in a handler: the value, with the program's next call. */
+static ctxshim_context *last;
+static void release_last(int number) {
+    ctxshim_release(last);
+    (void)number;
+}
+/* From one place: the second time there is nothing left to learn about it. */
+static __attribute__((noinline)) void call(void) {
+    ctxshim_scope scope = ctxshim_push("call");
+    ctxshim_pop(&scope);
+}
+CASE(F12, what_dies_in_a_handler_is_destroyed_at_the_next_call) {
+    static _Atomic int value;
+    ctxshim_key *key = ctxshim_key_create("key", count_destroy);
+    on(SIGUSR1, release_last, 0);
+    ctxshim_scope with = ctxshim_with(key, (void *)&value);
+    last = ctxshim_capture();
+    EXPECT(ctxshim_pop(&with) == 0);
+    call();
+    raise(SIGUSR1);
+    EXPECT(atomic_load(&value) == 0);
+    call();
+    EXPECT(atomic_load(&value) == 1);
+}
+
 CASE(F12, a_handler_may_jump_out) {
     after_a_jump_all_is_as_before(0);
 }

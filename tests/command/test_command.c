@@ -202,10 +202,18 @@ Test(command, appends_to_options_that_are_there) {
     cr_expect(!strstr(result.out, "env CTXSHIM_OPTIONS="));
 }
 
+/* The program may change its directory, and so may those that it starts. */
+Test(command, makes_paths_absolute) {
+    char *expected = g_strdup_printf("log_path=%s/l:record_path=/r", room);
+    ctxshim("run", "--log-path=l", "--record-path=/x/../r", show, NULL);
+    expect_variable("CTXSHIM_OPTIONS", expected);
+    g_free(expected);
+}
+
 Test(command, refuses_options_it_does_not_understand) {
     static const char *const wrong[] = {"--dispatch=fast", "--nonsense",      "-x",      "--option=x",
                                         "--option==y",     "--annotate=a\"b", "--roots", "--dispatch",
-                                        "--comm=0",        "--no-roots=1"};
+                                        "--comm=0",        "--no-roots=1",    "--trace="};
     for (size_t i = 0; i < G_N_ELEMENTS(wrong); i++) {
         ctxshim("run", wrong[i], NULL);
         expect_refusal(2, "run", "ctxshim run --help");
@@ -266,6 +274,12 @@ Test(command, explains_itself) {
     ctxshim("--help", NULL);
     expect_status(0);
     cr_expect(strstr(result.out, "Examples:") != NULL);
+    static const char *const verbs[] = {"run", "ps", "leaks", "holders", "trace", "hooks"};
+    for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        ctxshim(verbs[i], "-h", NULL);
+        expect_status(0);
+        cr_expect(g_str_has_prefix(result.out, "Usage:\n"), "%s", result.out);
+    }
     ctxshim("run", "--help", NULL);
     expect_status(0);
     cr_expect(strstr(result.out, "--dispatch=auto|exact|batch") != NULL);

@@ -62,9 +62,62 @@ Test(supervisor, suppresses_what_a_file_lists) {
     cr_expect(seen.status == 0, "%d: %s", seen.status, seen.err);
 }
 
+/* Before it begins: a report that is lost at the end would pass for none. */
+Test(supervisor, refuses_a_list_that_cannot_be_read) {
+    RUN(COMMAND, "run", "--leaks", "--suppressions=/nonexistent", "--", PLANTED, "push_at_end", "leak");
+    cr_expect(seen.status == 2, "%d: %s", seen.status, seen.err);
+    cr_expect(g_str_has_prefix(seen.err, "ctxshim: --suppressions: "), "%s", seen.err);
+    RUN(COMMAND, "run", "--leaks", "--suppressions=tests/leaks/cases.def", "--", "echo", "begun");
+    cr_expect(seen.status == 2, "%d: %s", seen.status, seen.err);
+    cr_expect_str_empty(seen.out);
+}
+
+static void expect_suppressed(const char *line, const char *operation, int status) {
+    char *path = NULL;
+    int fd = g_file_open_tmp("ctxshim-test-XXXXXX", &path, NULL);
+    close(fd);
+    cr_assert(g_file_set_contents(path, line, -1, NULL));
+    char *option = g_strconcat("--suppressions=", path, NULL);
+    char *script = g_strconcat("CTXSHIM_CONTEXT='", operation, "' exec " COMMAND " run --leaks ", option,
+                               " -- " PLANTED, " push_at_end leak", NULL);
+    RUN("sh", "-c", script);
+    cr_expect(seen.status == status, "%s against %s: %d: %s", line, operation, seen.status, seen.err);
+    g_unlink(path);
+    g_free(script);
+    g_free(option);
+    g_free(path);
+}
+
+/* The names of requests have a # in them. */
+Test(supervisor, does_not_take_a_request_for_a_comment) {
+    expect_suppressed("leak:conn#1 req#5\n", "conn of mine", 23);
+    expect_suppressed("leak:conn#1 req#5\n", "conn#1,req#5", 0);
+    expect_suppressed("leak:^conn#1 # of old\n", "conn#1", 0);
+    expect_suppressed("# leak:conn\n", "conn", 23);
+}
+
 Test(supervisor, records_survive_exec) {
     RUN(COMMAND, "run", "--leaks", "--", "sh", "-c", "exec " PLANTED " push_at_end leak");
     cr_expect(seen.status == 23, "%d: %s", seen.status, seen.err);
+}
+
+/* A report of the program's own while it runs, and the command's at the end, in one file. */
+Test(supervisor, lets_a_signal_ask_for_a_report, .timeout = 60) {
+    char *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL);
+    char *script = g_strdup_printf(
+        "cd %s; wait_for() { until cat $1 2>/dev/null | grep -q $2; do sleep 0.05; done; }; "
+        "$0 run --leaks --leaks-after=0 --leaks-signal=12 --log-path=log -- $1 timer_repeats stay >out & "
+        "wait_for out ready; kill -12 $!; wait_for 'log.*' SUMMARY; kill $!; wait $!; "
+        "grep -c SUMMARY log.*; rm log.* out",
+        directory);
+    char *command = g_canonicalize_filename(COMMAND, NULL), *planted = g_canonicalize_filename(PLANTED, NULL);
+    RUN("sh", "-c", script, command, planted);
+    cr_expect_str_eq(seen.out, "2\n");
+    g_rmdir(directory);
+    g_free(planted);
+    g_free(command);
+    g_free(script);
+    g_free(directory);
 }
 
 /* --- signals ------------------------------------------------------------------------------------------ */

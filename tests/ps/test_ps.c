@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -177,7 +178,7 @@ Test(ps, no_picture_is_ever_torn) {
 Test(ps, watch_ends_with_the_process) {
     stand("still", TRUE);
     char *pid = g_strdup_printf("%d", subject);
-    const char *const arguments[] = {COMMAND, "ps", "--watch=0.05", "--json", pid, NULL};
+    const char *const arguments[] = {COMMAND, "ps", "--json", "--watch", "0.05", pid, NULL};
     GPid watcher;
     int out, status;
     char line[8192];
@@ -191,6 +192,29 @@ Test(ps, watch_ends_with_the_process) {
     while (fgets(line, sizeof line, said) != NULL)
         ;
     cr_expect(waitpid(watcher, &status, 0) == watcher && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void expect_watched(const char *first, const char *second, const char *third) {
+    const char *const arguments[] = {"timeout", "2", COMMAND, "ps", first, second, third, NULL};
+    char *out, *err;
+    int status;
+    cr_assert(g_spawn_sync(NULL, (char **)arguments, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err,
+                           &status, NULL));
+    cr_expect(WEXITSTATUS(status) == 124, "%d: %s", WEXITSTATUS(status), err); /* it goes on watching */
+    cr_expect(strstr(out, "subject") != NULL, "%s", out);
+    g_free(out);
+    g_free(err);
+}
+
+Test(ps, watch_alone_is_once_a_second_wherever_it_stands) {
+    stand("still", TRUE);
+    char *pid = g_strdup_printf("%d", subject);
+    expect_watched("--watch", pid, NULL);
+    expect_watched(pid, "--watch", NULL);
+    expect_watched("-w", "--alone", pid);
+    expect_watched("-w", pid, "--alone");
+    expect_watched(pid, "-w", "1");
+    g_free(pid);
 }
 
 /* A server's workers are its children; some in between need not be seen. */
@@ -225,6 +249,17 @@ Test(ps, child_processes_are_shown_too_unless_the_process_is_to_be_alone) {
 static void expect_refusal(const char *whom, const char *reason) {
     ps(NULL, whom);
     cr_expect(seen.status == 2 && strstr(seen.err, reason) != NULL, "status %d: %s", seen.status, seen.err);
+}
+
+Test(ps, nobody_is_waited_for_to_write_a_core_file) {
+    char *directory = g_dir_make_tmp("ctxshim-test-XXXXXX", NULL),
+         *path = g_build_filename(directory, "core", NULL);
+    cr_assert(mkfifo(path, 0600) == 0);
+    expect_refusal(path, "no core file");
+    g_unlink(path);
+    g_rmdir(directory);
+    g_free(path);
+    g_free(directory);
 }
 
 Test(ps, what_cannot_be_read_is_refused_by_its_cause) {

@@ -148,6 +148,17 @@ Test(context, an_ambiguous_one_shows_a_question_mark_and_keeps_its_links) {
     context_release(below);
 }
 
+Test(context, the_name_that_it_has_already_takes_no_memory) {
+    struct context *request = context_root(NULL, "req#", 1, 1);
+    cr_expect_eq(context_rename(request, "GET /"), 0);
+    const struct context_name *name = atomic_load(&request->root.renamed);
+    cr_expect_eq(context_rename(request, "GET /"), 0);
+    cr_expect_eq(atomic_load(&request->root.renamed), name);
+    cr_expect_eq(context_rename(request, "GET"), 0);
+    cr_expect_neq(atomic_load(&request->root.renamed), name);
+    context_release(request);
+}
+
 Test(context, rename_names_the_nearest_root) {
     struct context *connection = context_root(NULL, "conn#", 1, 0);
     struct context *request = context_root(context_retain(connection), "req#", 2, 0);

@@ -156,6 +156,24 @@ Test(flow, a_scope_inside_a_closed_attach_is_closed_with_it) {
     flow_end(&flow);
 }
 
+/* Recursion through a queue: each level captures what it is inside, and attaches it. Time grows with the
+ * depth, not with its third power. */
+Test(flow, a_deep_nest_of_attaches_is_closed_in_no_time, .timeout = 30) {
+    enum { DEPTH = 6000 };
+    static struct scope scopes[DEPTH];
+    struct flow flow = flow_new();
+    for (int i = 0; i < DEPTH; i++) {
+        scopes[i] = push(&flow, "level");
+        attach(&flow, flow.current);
+    }
+    struct scope inner = push(&flow, "inner");
+    cr_expect_eq(close_scope(&flow, inner), 0);
+    cr_expect_eq(close_scope(&flow, scopes[DEPTH / 2]), 0);
+    cr_expect_eq(close_scope(&flow, scopes[0]), 0);
+    cr_expect(flow.current == NULL && flow.detours == NULL);
+    flow_end(&flow);
+}
+
 Test(flow, an_attach_of_the_same_context_ends_with_the_scope_around_it) {
     struct flow flow = flow_new();
     struct scope a = push(&flow, "A");

@@ -113,3 +113,22 @@ Test(options, each_has_a_line_of_help) {
     options_help(help_line);
     cr_expect_geq(lines, 6);
 }
+
+/* What is cut would be another file, or another pattern. */
+Test(options, what_is_too_long_is_named_and_ignored) {
+    char text[OPTION_LIST_ROOM + 64] = "trace=";
+    memset(text + strlen(text), 't', OPTION_TEXT_ROOM - 1);
+    read_options(text);
+    cr_expect(warned[0] == '\0' && strlen(options.trace) == OPTION_TEXT_ROOM - 1);
+    text[strlen(text)] = 't';
+    read_options(text);
+    cr_expect(strncmp(warned, "trace=ttt", 9) == 0 && options.trace[0] == '\0');
+    strcpy(text, "annotate=");
+    memset(text + strlen(text), 'a', OPTION_LIST_ROOM - 2);
+    read_options(text);
+    cr_expect(warned[0] == '\0' && strlen(options.annotate) == OPTION_LIST_ROOM - 2);
+    strcat(text, "aa:verbose=1");
+    read_options(text);
+    cr_expect(strncmp(warned, "annotate=aaa", 12) == 0 && options.annotate[0] == '\0' &&
+              options.verbose == 1);
+}
