@@ -163,6 +163,13 @@ struct open_file *file_become(int fd, enum file_kind kind) {
     return file;
 }
 
+bool file_turns_out(struct open_file *file, enum file_kind kind) {
+    uint8_t found = FILE_STRANGER;
+    return atomic_compare_exchange_strong_explicit(&file->kind, &found, (uint8_t)kind, memory_order_acq_rel,
+                                                   memory_order_relaxed) ||
+           found == kind;
+}
+
 void file_created(int fd) {
     file_drop(file_detach(fd));
 }
