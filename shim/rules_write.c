@@ -203,6 +203,7 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
     if (passage_alive(passage))
         mailbox_settle(passage->file->mailbox, passage->ticket, added);
     reservation_over(thread, passage->file->mailbox, passage->ticket);
+    rules_thread_moves_on(thread);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
