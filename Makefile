@@ -13,7 +13,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prot
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=c17 -D_GNU_SOURCE $(WARNINGS)
 
-.PHONY: all help deps demo test test-only matrix leaks transparency hazards soak bench bench-store lint format format-check clean
+.PHONY: all help deps demo test test-only matrix leaks transparency hazards soak bench bench-readme bench-store lint format format-check clean
 all: $(BUILD)/libctxshim.so $(BUILD)/ctxshim $(BUILD)/libctxshim.so-gdb.py
 
 help:
@@ -24,7 +24,7 @@ help:
 	@echo 'make leaks     every kind of server, asked 10,000 requests: what it leaves behind; a table'
 	@echo 'make transparency  suites that nobody here wrote, plain and under the shim: a table'
 	@echo 'make hazards   the hazards with 10,000 forks, 10 s of signals and the like'
-	@echo 'make bench     whole programs, plain and preloaded in turn'
+	@echo 'make bench     whole programs, plain and preloaded in turn, and what one thing costs;  make bench-readme'
 	@echo 'make bench-hooks  the instructions that each hot hook adds, against the figures in the tree'
 	@echo 'make bench-store  the context store, beside what other languages have for it'
 	@echo 'make install   PREFIX=/usr/local DESTDIR=;  make uninstall;  make deb  a Debian package'
@@ -118,8 +118,17 @@ leaks: deps
 
 bench: deps
 	scripts/deps.sh matrix
-	$(MAKE) all $(BUILD)/tests/load
+	[ "$(TOOLS)" != 1 ] || scripts/deps.sh tools
+	$(MAKE) all $(BUILD)/tests/load $(BENCH_PROGRAMS)
 	scripts/bench.sh
+	scripts/bench-costs.sh
+
+# What README.md says of it, measured anew.
+bench-readme: deps
+	scripts/deps.sh matrix
+	$(MAKE) all $(BUILD)/tests/load $(BENCH_PROGRAMS)
+	(scripts/bench.sh && scripts/bench-costs.sh) >$(BUILD)/bench.md
+	sed -i -e '/^<!-- make bench -->$$/r $(BUILD)/bench.md' -e '/^<!-- make bench -->$$/,/^<!-- end -->$$/{/^<!--/!d}' README.md
 
 # Without the others' runtimes it is a benchmark all the same.
 bench-store: deps

@@ -22,7 +22,7 @@ static void generation_next(struct cell *cell) {
 uint32_t cell_begin(struct cell *cell) {
     cell_lock(cell);
     struct context *before = cell_swap(cell, NULL);
-    cell->lasting = false;
+    cell->lasting = 0;
     cell->let_go = 0;
     generation_next(cell);
     uint32_t generation = atomic_load_explicit(&cell->generation, memory_order_relaxed);
@@ -40,9 +40,9 @@ void cell_put(struct cell *cell, uint32_t generation, struct context *context) {
     cell_lock(cell);
     if (cell_generation(cell) == generation) {
         context = cell_swap(cell, context);
-        __atomic_store_n(&cell->origin.tid, origin.tid, __ATOMIC_RELAXED);
-        cell->origin.site = origin.site;
-        cell->lasting = false;
+        __atomic_store_n(&cell->tid, origin.tid, __ATOMIC_RELAXED);
+        cell->site = origin.site;
+        cell->lasting = 0;
         cell->let_go = 0;
     }
     lock_give(&cell->lock);
@@ -61,7 +61,7 @@ void cell_clear(struct cell *cell, uint32_t generation, const struct context *co
 void cell_last(struct cell *cell, uint32_t generation) {
     cell_lock(cell);
     if (cell_generation(cell) == generation)
-        cell->lasting = true;
+        cell->lasting = 1;
     lock_give(&cell->lock);
 }
 
@@ -71,7 +71,8 @@ struct context *cell_copy(struct cell *cell, uint32_t generation) {
     if (cell->lasting && context_over(cell->context)) {
         over = cell_swap(cell, NULL);
         if (cell_let_go != NULL && over != NULL)
-            cell->let_go = cell_let_go(&cell->context, over, cell->origin);
+            cell->let_go =
+                cell_let_go(&cell->context, over, (struct origin){cell->tid, cell->site}) & CELL_LET_GO_MOST;
     }
     if (cell_generation(cell) == generation)
         context = context_retain(cell->context);

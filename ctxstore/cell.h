@@ -21,10 +21,14 @@ struct cell {
     struct lock lock;
     _Atomic uint32_t generation;
     struct context *context; /* a reference */
-    struct origin origin;    /* of whoever put it there */
-    bool lasting;            /* it may wait here for ever: not when its request is over */
-    uint16_t let_go;         /* what was let go of so, as cell_let_go named it; 0: nothing */
+    int tid;                 /* this and the next: whoever put it there (origin.h) */
+    uint16_t site;
+    uint16_t lasting : 1; /* it may wait here for ever: not when its request is over */
+    uint16_t let_go : 15; /* what was let go of so, as cell_let_go named it; 0: nothing */
 };
+
+enum { CELL_LET_GO_MOST = (1 << 15) - 1 };
+_Static_assert(sizeof(struct cell) == 24, "there is one in every open file");
 
 /* A dead cell comes alive, empty. Returns its generation. */
 uint32_t cell_begin(struct cell *cell);
@@ -43,9 +47,19 @@ void cell_last(struct cell *cell, uint32_t generation);
  * where the place is, and who had put it there. Returns a name for it, or 0. Under the place's lock; NULL:
  * nobody wants to know. Set once at start-up. */
 extern uint16_t (*cell_let_go)(const void *place, const struct context *over, struct origin origin);
+/* Locks the cell for whoever looks after what is in it himself, while it is alive and has this generation; he
+ * gives it back with lock_give, and releases nothing meanwhile. False: it is not locked. */
+static inline bool cell_hold(struct cell *cell, uint32_t generation) {
+    if (!lock_take(&cell->lock))
+        cell->context = NULL; /* fork left it half changed: what it held is the parent's */
+    if (cell_generation(cell) == generation)
+        return true;
+    lock_give(&cell->lock);
+    return false;
+}
 /* Which thread put there what is in it, or was, a moment ago; 0: not known. Takes no lock. */
 static inline int cell_giver(const struct cell *cell) {
-    return __atomic_load_n(&cell->origin.tid, __ATOMIC_RELAXED);
+    return __atomic_load_n(&cell->tid, __ATOMIC_RELAXED);
 }
 /* Drops the context if it still is this one. */
 void cell_clear(struct cell *cell, uint32_t generation, const struct context *context);
@@ -80,6 +94,8 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
  * drops what was peeked at before. */
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow);
 void mailbox_clear(struct mailbox *mailbox);
+/* Is something in it that another thread than this one put in, and nobody has looked at? */
+bool mailbox_has_others(struct mailbox *mailbox, int thread);
 
 /* --- bytes and messages (F4, mailbox_bytes.c) ------------------------------------------------------
  *

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-_Thread_local struct local local = {.guard = GUARD_NO_RECORD};
+_Thread_local struct local local;
 uint16_t (*origin_site)(const void *site);
 
 static struct slab besides = SLAB(sizeof(struct beside));

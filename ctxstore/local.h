@@ -10,9 +10,6 @@ struct key;
 struct thread;
 struct value;
 
-/* What the guard begins with, and is where a thread has no record. */
-enum { GUARD_NO_RECORD = 4 };
-
 struct local {
     uintptr_t guard;            /* These two are the shim's (thread.h): who is inside, */
     struct thread *thread;      /* and this thread's record; NULL: none. */

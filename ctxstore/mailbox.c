@@ -343,6 +343,15 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
     return delivery;
 }
 
+bool mailbox_has_others(struct mailbox *mailbox, int thread) {
+    bool others = false;
+    mailbox_lock(mailbox);
+    for (const struct entry *entry = mailbox->first; entry != NULL && !others; entry = entry->next)
+        others = !entry->peeked && entry->origin.tid != thread;
+    lock_give(&mailbox->lock);
+    return others;
+}
+
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow) {
     struct verdict verdict = {0};
     struct entry *old = NULL;

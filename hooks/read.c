@@ -21,11 +21,17 @@ HOOK(ssize_t, __read_chk, (int fd, void *buffer, size_t size, size_t room)) {
     return result;
 }
 
-HOOK(ssize_t, readv, (int fd, const struct iovec *buffers, int count)) {
-    struct passage passage = rules_read_begin(fd, HERE);
+APART ssize_t readv_carrier(int fd, const struct iovec *buffers, int count, struct here here) {
+    struct passage passage = rules_read_begin(fd, here);
     ssize_t result = REAL(readv)(fd, buffers, count);
     rules_read_end(&passage, result, buffers, count);
     return result;
+}
+
+HOOK(ssize_t, readv, (int fd, const struct iovec *buffers, int count)) {
+    if (rules_nothing_known(fd, HERE) && BOUND(readv))
+        return REAL(readv)(fd, buffers, count);
+    return readv_carrier(fd, buffers, count, HERE);
 }
 
 APART ssize_t recv_carrier(int fd, void *buffer, size_t size, int flags, struct here here) {
@@ -48,12 +54,19 @@ HOOK(ssize_t, __recv_chk, (int fd, void *buffer, size_t size, size_t room, int f
     return result;
 }
 
-HOOK(ssize_t, recvfrom,
-     (int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *address_size)) {
-    struct passage passage = rules_receive_begin(fd, flags, HERE);
+APART ssize_t recvfrom_carrier(int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address,
+                               socklen_t *address_size, struct here here) {
+    struct passage passage = rules_receive_begin(fd, flags, here);
     ssize_t result = REAL(recvfrom)(fd, buffer, size, flags, address, address_size);
     rules_receive_end(&passage, result, ONE_BUFFER(buffer, size), ANY_ADDRESS(address), address_size);
     return result;
+}
+
+HOOK(ssize_t, recvfrom,
+     (int fd, void *buffer, size_t size, int flags, __SOCKADDR_ARG address, socklen_t *address_size)) {
+    if (rules_nothing_known(fd, HERE) && BOUND(recvfrom))
+        return REAL(recvfrom)(fd, buffer, size, flags, address, address_size);
+    return recvfrom_carrier(fd, buffer, size, flags, address, address_size, HERE);
 }
 
 HOOK(ssize_t, __recvfrom_chk,
@@ -65,10 +78,20 @@ HOOK(ssize_t, __recvfrom_chk,
     return result;
 }
 
-HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
-    struct passage passage = rules_receive_begin(fd, flags, HERE);
+APART ssize_t recvmsg_carrier(int fd, struct msghdr *message, int flags, struct here here) {
+    struct passage passage = rules_receive_begin(fd, flags, here);
     ssize_t result = REAL(recvmsg)(fd, message, flags);
     rules_message_received(&passage, result, message);
+    return result;
+}
+
+/* Descriptors come through whatever socket. */
+HOOK(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags)) {
+    if (!rules_nothing_known(fd, HERE) || !BOUND(recvmsg))
+        return recvmsg_carrier(fd, message, flags, HERE);
+    ssize_t result = REAL(recvmsg)(fd, message, flags);
+    if (result >= 0 && message->msg_controllen > 0)
+        rules_message_received(&(struct passage){0}, result, message);
     return result;
 }
 

@@ -38,9 +38,9 @@ static ssize_t go_sendmsg(const struct annotate_call *call, const struct iovec *
 
 APART ssize_t write_carrier(int fd, const void *buffer, size_t size, struct here here) {
     struct passage passage = rules_write_begin(fd, FROM_BUFFER(buffer, size), here);
-    struct annotate_call call = {.go = go_write, .fd = fd};
-    ssize_t result =
-        annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size)) : REAL(write)(fd, buffer, size);
+    ssize_t result = annotate_wants(fd) ? annotate_write(&(struct annotate_call){.go = go_write, .fd = fd},
+                                                         ONE_BUFFER(buffer, size))
+                                        : REAL(write)(fd, buffer, size);
     rules_write_end(&passage, result, size, buffer);
     return result;
 }
@@ -51,23 +51,31 @@ HOOK(ssize_t, write, (int fd, const void *buffer, size_t size)) {
     return write_carrier(fd, buffer, size, HERE);
 }
 
-HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
+APART ssize_t writev_carrier(int fd, const struct iovec *buffers, int count, struct here here) {
     struct passage passage =
-        rules_write_begin(fd, (struct outgoing){.vector = count > 0 ? buffers : NULL}, HERE);
-    struct annotate_call call = {.go = go_writev, .fd = fd, .vector = true};
-    ssize_t result =
-        annotate_wants(fd) ? annotate_write(&call, buffers, count) : REAL(writev)(fd, buffers, count);
+        rules_write_begin(fd, (struct outgoing){.vector = count > 0 ? buffers : NULL}, here);
+    ssize_t result = annotate_wants(fd)
+                         ? annotate_write(&(struct annotate_call){.go = go_writev, .fd = fd, .vector = true},
+                                          buffers, count)
+                         : REAL(writev)(fd, buffers, count);
     if (passage.file != NULL)
         rules_write_end(&passage, result, vector_size(buffers, (size_t)count, result),
                         vector_first(buffers, (size_t)count, result));
     return result;
 }
 
+HOOK(ssize_t, writev, (int fd, const struct iovec *buffers, int count)) {
+    if (rules_nothing_known(fd, HERE) && !annotate_on && BOUND(writev))
+        return REAL(writev)(fd, buffers, count);
+    return writev_carrier(fd, buffers, count, HERE);
+}
+
 APART ssize_t send_carrier(int fd, const void *buffer, size_t size, int flags, struct here here) {
     struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, here);
-    struct annotate_call call = {.go = go_send, .fd = fd, .flags = flags};
-    ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
-                                        : REAL(send)(fd, buffer, size, flags);
+    ssize_t result = annotate_wants(fd)
+                         ? annotate_write(&(struct annotate_call){.go = go_send, .fd = fd, .flags = flags},
+                                          ONE_BUFFER(buffer, size))
+                         : REAL(send)(fd, buffer, size, flags);
     rules_write_end(&passage, result, size, buffer);
     return result;
 }
@@ -78,17 +86,28 @@ HOOK(ssize_t, send, (int fd, const void *buffer, size_t size, int flags)) {
     return send_carrier(fd, buffer, size, flags, HERE);
 }
 
-HOOK(ssize_t, sendto,
-     (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
-      socklen_t address_size)) {
-    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, HERE);
-    struct annotate_call call = {
-        .go = go_sendto, .fd = fd, .flags = flags, .address = &address, .address_size = address_size};
-    ssize_t result = annotate_wants(fd) ? annotate_write(&call, ONE_BUFFER(buffer, size))
-                                        : REAL(sendto)(fd, buffer, size, flags, address, address_size);
+APART ssize_t sendto_carrier(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
+                             socklen_t address_size, struct here here) {
+    struct passage passage = rules_send_begin(fd, FROM_BUFFER(buffer, size), flags, here);
+    ssize_t result = annotate_wants(fd)
+                         ? annotate_write(&(struct annotate_call){.go = go_sendto,
+                                                                  .fd = fd,
+                                                                  .flags = flags,
+                                                                  .address = &address,
+                                                                  .address_size = address_size},
+                                          ONE_BUFFER(buffer, size))
+                         : REAL(sendto)(fd, buffer, size, flags, address, address_size);
     /* NOLINTNEXTLINE(readability-suspicious-call-argument): each size is beside what it is of. */
     rules_send_end(&passage, result, size, buffer, ANY_ADDRESS(address), address_size);
     return result;
+}
+
+HOOK(ssize_t, sendto,
+     (int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
+      socklen_t address_size)) {
+    if (rules_nothing_known(fd, HERE) && !annotate_on && BOUND(sendto))
+        return REAL(sendto)(fd, buffer, size, flags, address, address_size);
+    return sendto_carrier(fd, buffer, size, flags, address, address_size, HERE);
 }
 
 /* A message that cannot be read is the kernel's to refuse. */
@@ -118,14 +137,24 @@ static ssize_t send_message(int fd, const struct msghdr *message, int flags) {
     return REAL(sendmsg)(fd, message, flags);
 }
 
-HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
-    struct passage passage = rules_send_begin(fd, (struct outgoing){.message = message}, flags, HERE);
+APART ssize_t sendmsg_carrier(int fd, const struct msghdr *message, int flags, struct here here) {
+    struct passage passage = rules_send_begin(fd, (struct outgoing){.message = message}, flags, here);
     rules_rights_begin(&passage, message);
     ssize_t result = send_message(fd, message, flags);
     size_t asked = result > 0 ? vector_size(message->msg_iov, message->msg_iovlen, result) : 0;
     rules_message_sent(&passage, result, asked,
                        result > 0 ? vector_first(message->msg_iov, message->msg_iovlen, result) : NULL,
                        message);
+    return result;
+}
+
+/* Descriptors go out through whatever socket. */
+HOOK(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags)) {
+    if (!rules_nothing_known(fd, HERE) || annotate_on || !BOUND(sendmsg))
+        return sendmsg_carrier(fd, message, flags, HERE);
+    ssize_t result = REAL(sendmsg)(fd, message, flags);
+    if (result >= 0 && message->msg_controllen > 0)
+        rules_message_sent(&(struct passage){0}, result, 0, NULL, message);
     return result;
 }
 

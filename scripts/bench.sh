@@ -3,15 +3,16 @@
 # time anew, every other round backwards; it has one processor, and its client another. What counts is the ratio of what
 # lies next to each other, and of these ratios the median: of the throughput, and of the server's processor time for a
 # request, which a client that is slower than the server cannot hide. Absolute numbers say more about the machine than
-# about us. Says on stderr how far it is, and ends in tables (Markdown).
+# about us. Says on stderr how far it is, and ends in tables (Markdown), as README.md has them.
 #
 #     bench.sh [WORD...]       only rows whose name has one of these words
 #
 # From the environment: PAIRS (9); SECONDS_EACH, a measurement's length (3); QUICK=1: PAIRS=3 and the rows of redis,
-# memcached and nginx's files; LEAKS=1: leaks=1 with one stack in STACKS (64) kept, to preloaded without; TOOLS=1: beside
-# them what people use else, one round of each (strace -f -c, ltrace, uftrace, heaptrack, as far as they are there);
-# DISPATCH (auto), the shim's option; BUILD (build). All on the loopback, on free ports, in a temporary directory; what
-# was started is stopped by pid.
+# memcached and nginx's files; WAYS (preloaded), what the plain program is compared with: `preloaded` has the default
+# options, `batch` and `exact` are those ways to dispatch; WAITS=1: beside them how often each waits (strace counts);
+# LEAKS=1: leaks=1 with one stack in STACKS (64) kept, to preloaded without; TOOLS=1: what people use else, one round of
+# each (strace -f -c, ltrace, uftrace, the helpers of LTTng-UST, heaptrack, as far as they are there); BUILD (build). All
+# on the loopback, on free ports, in a temporary directory; what was started is stopped by pid.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -19,14 +20,16 @@ BUILD=${BUILD:-build}
 QUICK=${QUICK:-0}
 PAIRS=${PAIRS:-$([ "$QUICK" = 1 ] && echo 3 || echo 9)}
 SECONDS_EACH=${SECONDS_EACH:-3}
-DISPATCH=${DISPATCH:-auto}
+WAYS=${WAYS:-preloaded}
+WAITS=${WAITS:-0}
 TOOLS=${TOOLS:-0}
 LEAKS=${LEAKS:-0}
 STACKS=${STACKS:-64}
-base=plain subject=preloaded
-[ "$LEAKS" != 1 ] || base=preloaded subject=leaks
+base=plain
+[ "$LEAKS" != 1 ] || base=preloaded WAYS=leaks
 words=$*
 CLIENTS=50
+under=
 PATH="$PATH:/usr/sbin:/sbin"
 for directory in /usr/lib/postgresql/*/bin; do
     PATH="$PATH:$directory"
@@ -52,7 +55,12 @@ fi
 # What was started leads a session, and most programs end with the one that leads it.
 stop_server() {
     [ -n "$server" ] || return 0
-    kill "$server" 2>/dev/null || :
+    # strace tells what it has counted when the server ends.
+    if [ -n "$under" ]; then
+        ps -o pid= --ppid "$server" | xargs -r kill 2>/dev/null || :
+    else
+        kill "$server" 2>/dev/null || :
+    fi
     patience=100
     while kill -0 "$server" 2>/dev/null && [ "$patience" -gt 0 ]; do
         sleep 0.05
@@ -63,9 +71,29 @@ stop_server() {
     server=
 }
 
+# LTTng's helpers record into memory, of which the newest part stays: a daemon of our own, and nothing on disk.
+lttng_daemon=
+lttng_begin() {
+    [ -z "$lttng_daemon" ] || return 0
+    export LTTNG_HOME="$work"
+    lttng-sessiond --no-kernel >"$work/lttng.log" 2>&1 &
+    lttng_daemon=$!
+    patience=100
+    until lttng --no-sessiond create ctxshim --snapshot >>"$work/lttng.log" 2>&1; do
+        sleep 0.1
+        patience=$((patience - 1))
+        [ "$patience" -gt 0 ] || complain "lttng: $(tail -n 3 "$work/lttng.log")"
+    done
+    for event in 'lttng_ust_libc:*' 'lttng_ust_pthread:*'; do
+        lttng --no-sessiond enable-event -u "$event" >>"$work/lttng.log" 2>&1 || complain "lttng: no events"
+    done
+    lttng --no-sessiond start >>"$work/lttng.log" 2>&1 || complain "lttng: $(tail -n 3 "$work/lttng.log")"
+}
+
 # shellcheck disable=SC2317
 clean_up() {
     stop_server
+    [ -z "$lttng_daemon" ] || kill "$lttng_daemon" 2>/dev/null || :
     rm -rf "$work"
 }
 work=$(mktemp -d)
@@ -79,15 +107,20 @@ start() {
     shift
     case $way in
     plain) ;;
-    preloaded) set -- "$BUILD/ctxshim" run --dispatch="$DISPATCH" -- "$@" ;;
-    leaks) set -- "$BUILD/ctxshim" run --dispatch="$DISPATCH" --option=leaks=1 --stacks="$STACKS" -- "$@" ;;
+    preloaded) set -- "$BUILD/ctxshim" run -- "$@" ;;
+    batch | exact) set -- "$BUILD/ctxshim" run --dispatch="$way" -- "$@" ;;
+    leaks) set -- "$BUILD/ctxshim" run --option=leaks=1 --stacks="$STACKS" -- "$@" ;;
     strace) set -- strace -f -c -o "$work/trace" "$@" ;;
     ltrace) set -- ltrace -f -c -o "$work/trace" "$@" ;;
     uftrace) set -- uftrace record --force --no-event -d "$work/uftrace" "$@" ;;
+    lttng)
+        lttng_begin
+        set -- env LTTNG_HOME="$work" LD_PRELOAD="liblttng-ust-libc-wrapper.so liblttng-ust-pthread-wrapper.so" "$@"
+        ;;
     heaptrack) set -- heaptrack -o "$work/heap" "$@" ;;
     esac
     # shellcheck disable=SC2086
-    setsid $on_server "$@" >"$work/server.log" 2>&1 </dev/null &
+    setsid $on_server $under "$@" >"$work/server.log" 2>&1 </dev/null &
     server=$!
 }
 
@@ -138,7 +171,8 @@ ask_load() {
         --timeout 60 >"$work/said" 2>&1 || complain "$(cat "$work/said")"
     count=$(sed -n 's/^load: \([0-9]*\) of .*/\1/p' "$work/said")
     rate=$(sed -n 's/^load: .*, \([0-9]*\)\/s$/\1/p' "$work/said")
-    half=- most=-
+    half=$(sed -n 's/^half within \([0-9]*\) us.*/\1/p' "$work/said")
+    most=$(sed -n 's/^half within .* 99 of 100 within \([0-9]*\) us$/\1/p' "$work/said")
 }
 
 ask_pgbench() {
@@ -314,8 +348,10 @@ compare() {
     round=0
     while [ "$round" -lt "$PAIRS" ]; do
         round=$((round + 1))
-        ways="$base $subject"
-        [ $((round % 2)) -eq 1 ] || ways="$subject $base"
+        ways=
+        for way in $base $WAYS; do
+            if [ $((round % 2)) -eq 1 ]; then ways="$ways $way"; else ways="$way $ways"; fi
+        done
         [ "$round" -gt 1 ] || ways="$ways $tools"
         printf '%s, round %s of %s:' "$1" "$round" "$PAIRS" >&2
         for way in $ways; do
@@ -329,7 +365,7 @@ compare() {
 
 # The table's lines of one row: medians of the pairs' ratios.
 summarise() {
-    for way in $subject $tools; do
+    for way in $WAYS $tools; do
         awk -v name="$1" -v way="$way" -v base="$base" '
             function ratio(column,    list, n, round, i, value) {
                 for (round = 1; round <= rounds; round++) {
@@ -370,53 +406,34 @@ wanted() {
 
 tools=
 if [ "$TOOLS" = 1 ]; then
-    for tool in strace ltrace uftrace heaptrack; do
+    for tool in strace ltrace uftrace lttng heaptrack; do
         ! command -v "$tool" >/dev/null || tools="$tools $tool"
     done
 fi
 
-done_rows=
+done_rows=''
+waits=''
 row() {
     wanted "$1" "$2" || return 0
     compare "$1"
+    [ "$WAITS" != 1 ] || count_waits "$1"
     done_rows="$done_rows $1"
 }
 
-# ---- What a process costs, before it does anything
+# ---- How often a server waits, which is what serving events one by one costs: calls for a thousand requests. strace
+# ---- stops it at these calls alone.
 
-# Seconds for so many starts of /bin/true, with this in LD_PRELOAD.
-starts() {
-    began=$(date +%s%N)
-    n=0
-    while [ "$n" -lt 400 ]; do
-        LD_PRELOAD=$1 /bin/true
-        n=$((n + 1))
+count_waits() {
+    under="strace -f --seccomp-bpf -c -e trace=epoll_wait,epoll_pwait,epoll_pwait2 -o $work/waits"
+    counts="| $1 |"
+    for way in $base $WAYS; do
+        measure "$1" "$way"
+        counts="$counts $(awk -v count="$count" '$NF ~ /^epoll_p?wait2?$/ { calls += $4 }
+            END { printf "%.0f", calls * 1000 / count }' "$work/waits") |"
     done
-    echo $((($(date +%s%N) - began) / 400000))
-}
-
-# KiB that a sleeping process has of its own.
-asleep() {
-    LD_PRELOAD=$1 sleep 5 &
-    sleeper=$!
-    sleep 0.3
-    awk '/^VmRSS/ { print $2 }' "/proc/$sleeper/status"
-    kill "$sleeper"
-}
-
-process_rows() {
-    shim=$(cd "$BUILD" && pwd)/libctxshim.so
-    echo
-    echo "| a process that does nothing | plain | preloaded |"
-    echo "|---|---|---|"
-    round=0
-    while [ "$round" -lt "$PAIRS" ]; do
-        echo "$(starts '') $(starts "$shim")"
-        round=$((round + 1))
-    done | sort -n | awk '{ plain[NR] = $1; more[NR] = $2 - $1 }
-        END { printf "| start-up of /bin/true, microseconds | %d | %+d |\n", plain[int((NR + 1) / 2)], more[int((NR + 1) / 2)] }'
-    before=$(asleep '')
-    echo "| memory of sleep, KiB | $before | +$(($(asleep "$shim") - before)) |"
+    under=
+    waits="$waits
+$counts"
 }
 
 row redis 'redis-server redis-benchmark'
@@ -432,11 +449,15 @@ if [ "$QUICK" != 1 ]; then
 fi
 
 echo
-echo "Ratios to the program $base: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each, dispatch=$DISPATCH."
+echo "Ratios to the program $base: median of $PAIRS pairs (lowest to highest), $CLIENTS connections, $SECONDS_EACH s each."
 echo
 echo "| program | way | throughput | processor time a request | half of the answers within | 99 of 100 within | memory |"
 echo "|---|---|---|---|---|---|---|"
 for one in $done_rows; do
     summarise "$one"
 done
-[ "$LEAKS" = 1 ] || process_rows
+if [ -n "$waits" ]; then
+    echo
+    echo "| waits for 1000 requests | $base |$(for way in $WAYS; do printf ' %s |' "$way"; done)"
+    echo "|---|---|$(for way in $WAYS; do printf -- '---|'; done)$waits" | tr _ ' '
+fi

@@ -3,6 +3,7 @@
 # sudo; when nothing is missing it changes nothing, asks nobody, and is done in a moment.
 # deps.sh peers: instead, the runtimes that make bench-store compares the store with.
 # deps.sh matrix: instead, the servers that only make matrix asks.
+# deps.sh tools: instead, what make bench compares the shim with, when it is asked to (TOOLS=1).
 # deps.sh transparency: instead, the heavy programs that tests work with when they are there.
 #
 # A program that is there by another way (another package, a version manager) is good enough. Servers are
@@ -86,6 +87,14 @@ java default-jdk-headless
 javac default-jdk-headless
 '
 
+tool_programs='
+strace strace
+ltrace ltrace
+uftrace uftrace
+heaptrack heaptrack
+lttng lttng-tools
+'
+
 PATH="$PATH:/usr/sbin:/sbin"
 for directory in /usr/lib/postgresql/*/bin; do # not in anybody's PATH, by version
     PATH="$PATH:$directory"
@@ -106,11 +115,15 @@ matrix)
     programs=$matrix_programs
     libraries=$matrix_libraries
     ;;
+tools)
+    programs=$tool_programs
+    libraries=liblttng-ust-dev
+    ;;
 transparency)
     programs=$transparency_programs
     libraries=
     ;;
-*) complain "usage: deps.sh [peers | matrix | transparency]" ;;
+*) complain "usage: deps.sh [peers | matrix | tools | transparency]" ;;
 esac
 
 missing_programs() {

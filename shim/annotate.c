@@ -300,6 +300,8 @@ bool annotate_begin(struct log_call *log, int fd) {
     if (thread == NULL)
         return false;
     log->file = file_open_any(fd);
+    if (log->file != NULL && file_kind(log->file) == FILE_CONNECTION) /* it has no room for a log's affairs */
+        log->file = NULL;
     if (log->file != NULL) {
         log->generation = cell_generation(&log->file->cell);
         look_around(log, thread);

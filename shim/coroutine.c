@@ -15,16 +15,40 @@ enum { SWEEP_AT_LEAST = 64 };
 
 static struct slab coroutines = SLAB(sizeof(struct coroutine));
 
-/* Guards the tree, and `on`, `in_tree` and `left_*` of all that are in it. */
+/* Guards the tree. */
 static struct lock stacks_lock;
 struct stack_range *coroutine_stacks;
 static size_t stacks_known, sweep_at = SWEEP_AT_LEAST;
+static _Atomic uint64_t stacks_added; /* ever */
+
+/* Which coroutine was found by addresses near this one: maybe. */
+enum { HINT_BITS = 10, HINT_SHIFT = 8 };
+static _Atomic(struct coroutine *) hints[1 << HINT_BITS];
+
+static _Atomic(struct coroutine *) *hint_of(uintptr_t address) {
+    return &hints[(address >> HINT_SHIFT) * UINT64_C(0x9E3779B97F4A7C15) >> (64 - HINT_BITS)];
+}
 
 static void stacks_take(void) {
-    if (!lock_take(&stacks_lock)) { /* fork left it half changed: coroutines start anew */
-        coroutine_stacks = NULL;
-        stacks_known = 0;
-    }
+    if (lock_take(&stacks_lock)) /* else fork left it half changed: coroutines start anew */
+        return;
+    coroutine_stacks = NULL;
+    stacks_known = 0;
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        atomic_store_explicit(&hints[i], NULL, memory_order_relaxed);
+}
+
+/* --- states -------------------------------------------------------------------------------------- */
+
+static uint64_t turn_of(const struct coroutine *coroutine) {
+    return atomic_load_explicit(&coroutine->turn, memory_order_acquire);
+}
+
+/* False: it has changed since `turn` was read. */
+static bool change_state(struct coroutine *coroutine, uint64_t turn, enum coroutine_state to) {
+    uint64_t next = ((turn >> COROUTINE_STATE_BITS) + 1) << COROUTINE_STATE_BITS | to;
+    return atomic_compare_exchange_strong_explicit(&coroutine->turn, &turn, next, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 /* --- the tree ------------------------------------------------------------------------------------ */
@@ -41,16 +65,17 @@ static struct coroutine *coroutine_at(uintptr_t address) {
 
 /* With the lock held. */
 static void tree_remove(struct coroutine *coroutine) {
-    if (!coroutine->in_tree)
-        return;
     stacks_remove(&coroutine_stacks, &coroutine->stack);
-    coroutine->in_tree = false;
     stacks_known -= stacks_known > 0;
 }
 
+/* Of the thread that it is ON in. */
 static void coroutine_free(struct coroutine *coroutine) {
     stacks_take();
-    tree_remove(coroutine);
+    uint64_t turn = turn_of(coroutine);
+    if (coroutine_state_in(turn) == COROUTINE_ON)
+        tree_remove(coroutine);
+    (void)change_state(coroutine, turn, COROUTINE_GONE); /* nobody else changes it while we have the lock */
     lock_give(&stacks_lock);
     slab_give(&coroutines, coroutine);
 }
@@ -58,15 +83,19 @@ static void coroutine_free(struct coroutine *coroutine) {
 /* Is the word where it was left still there, and the same? Asked of the kernel in one step, since another
  * thread may unmap the page at any moment: a requeue of nobody, which compares first. */
 static bool can_come_back(const struct coroutine *coroutine) {
-    long at = (long)coroutine->left_at;
-    long result = kernel_call(SYS_futex, at, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, at, coroutine->left_word);
-    return result == 0 || (result == -EAGAIN && coroutine->left_unseen);
+    long at = (long)atomic_load_explicit(&coroutine->left_at, memory_order_relaxed);
+    uint32_t word = atomic_load_explicit(&coroutine->left_word, memory_order_relaxed);
+    long result = kernel_call(SYS_futex, at, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, at, word);
+    return result == 0 ||
+           (result == -EAGAIN && atomic_load_explicit(&coroutine->left_unseen, memory_order_relaxed));
 }
 
 /* One that is OFF and cannot come back: taken out of the tree, and the caller's to drop. With the lock held.
  */
 static struct coroutine *take_if_gone(struct coroutine *coroutine) {
-    if (coroutine->on || can_come_back(coroutine))
+    uint64_t turn = turn_of(coroutine);
+    if (coroutine_state_in(turn) != COROUTINE_OFF || can_come_back(coroutine) ||
+        !change_state(coroutine, turn, COROUTINE_GONE))
         return NULL;
     tree_remove(coroutine);
     return coroutine;
@@ -94,15 +123,26 @@ static void sweep(void) {
     }
 }
 
+/* Out of the tree, whatever it is doing. True: it was OFF, and is the caller's to drop; else its thread frees
+ * it. With the lock held. */
+static bool take_out(struct coroutine *coroutine) {
+    uint64_t turn;
+    bool off;
+    do {
+        turn = turn_of(coroutine);
+        off = coroutine_state_in(turn) == COROUTINE_OFF;
+    } while (!change_state(coroutine, turn, off ? COROUTINE_GONE : COROUTINE_REMOVED));
+    tree_remove(coroutine);
+    return off;
+}
+
 /* Whatever was on this memory is over. */
 static void clear_range(uintptr_t low, uintptr_t high) {
     while (true) {
         stacks_take();
         struct stack_range *last = stacks_below(coroutine_stacks, high);
         struct coroutine *over = last != NULL && last->high > low ? (struct coroutine *)last : NULL;
-        bool off = over != NULL && !over->on;
-        if (over != NULL)
-            tree_remove(over);
+        bool off = over != NULL && take_out(over);
         lock_give(&stacks_lock);
         if (over == NULL)
             return;
@@ -115,6 +155,15 @@ static void clear_range(uintptr_t low, uintptr_t high) {
 
 /* --- turns --------------------------------------------------------------------------------------- */
 
+/* Where its stack pointer is; 0: not known. */
+static void note_left(struct coroutine *coroutine, uintptr_t at) {
+    uint32_t word = at != 0 ? *(const uint32_t *)at : 0;
+    atomic_store_explicit(&coroutine->left_unseen, at == 0, memory_order_relaxed);
+    atomic_store_explicit(&coroutine->left_at, at != 0 ? at : (coroutine->stack.high - 1) & ~(uintptr_t)3,
+                          memory_order_relaxed);
+    atomic_store_explicit(&coroutine->left_word, word, memory_order_relaxed);
+}
+
 void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, size_t size,
                    uintptr_t left_at) {
     struct origin origin = origin_here();
@@ -125,21 +174,23 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
         return;
     }
     uint64_t serial = start != NULL ? atomic_load_explicit(&start->serial, memory_order_relaxed) : 0;
-    *coroutine = (struct coroutine){.stack = {.low = low, .high = low + size},
-                                    .parked = {.stack_low = low,
-                                               .stack_high = low + size,
-                                               .inherited = start != NULL,
-                                               .start = start,
-                                               .start_serial = serial,
-                                               .serial = context_next_serial(),
-                                               .thread = thread},
-                                    .origin = origin,
-                                    .in_tree = true,
-                                    .left_at = left_at,
-                                    .left_word = *(const uint32_t *)left_at};
+    coroutine->stack = (struct stack_range){.low = low, .high = low + size};
+    coroutine->parked = (struct parked){.stack_low = low,
+                                        .stack_high = low + size,
+                                        .inherited = start != NULL,
+                                        .start = start,
+                                        .start_serial = serial,
+                                        .serial = context_next_serial(),
+                                        .thread = thread};
+    coroutine->origin = origin;
+    atomic_store_explicit(&coroutine->low, low, memory_order_relaxed);
+    atomic_store_explicit(&coroutine->high, low + size, memory_order_relaxed);
+    note_left(coroutine, left_at);
     flow_begin(&coroutine->parked.flow, start);
     stacks_take();
     stacks_add(&coroutine_stacks, &coroutine->stack);
+    (void)change_state(coroutine, turn_of(coroutine), COROUTINE_OFF);
+    atomic_fetch_add_explicit(&stacks_added, 1, memory_order_release);
     bool many = ++stacks_known >= sweep_at;
     lock_give(&stacks_lock);
     if (many)
@@ -148,31 +199,72 @@ void coroutine_new(struct thread *thread, struct context *start, uintptr_t low, 
 
 enum destination { SAME, OWN, COROUTINE, UNKNOWN };
 
-/* Whose stack is this? A coroutine that is found is the caller's from here on. With the lock held. */
-static enum destination destination_of(const struct thread *thread, uintptr_t address,
-                                       struct coroutine **found) {
-    struct coroutine *coroutine = coroutine_at(address);
-    if (coroutine != NULL && coroutine == thread->coroutine)
-        return SAME;
-    if (coroutine != NULL && coroutine->on)
-        return UNKNOWN;
-    if (coroutine != NULL) {
-        coroutine->on = true;
-        *found = coroutine;
-        return COROUTINE;
-    }
-    if (thread->own_high != 0 && (address < thread->own_low || address >= thread->own_high))
-        return UNKNOWN;
+/* It goes from OFF to ON, if it is this address's. */
+static bool take_turn(struct coroutine *coroutine, uintptr_t address) {
+    uint64_t turn = turn_of(coroutine);
+    return coroutine_state_in(turn) == COROUTINE_OFF &&
+           address >= atomic_load_explicit(&coroutine->low, memory_order_relaxed) &&
+           address < atomic_load_explicit(&coroutine->high, memory_order_relaxed) &&
+           change_state(coroutine, turn, COROUTINE_ON);
+}
+
+static bool is_own(const struct thread *thread, uintptr_t address) {
+    return address >= thread->own_low && address < thread->own_high;
+}
+
+static enum destination own_destination(const struct thread *thread) {
     return thread->turn == TURN_OWN ? SAME : OWN;
 }
 
-/* With the lock held: OFF, to be found by its stack. False: it was taken out of the tree. */
+/* With the lock held. */
+static enum destination destination_in_tree(struct thread *thread, uintptr_t address,
+                                            struct coroutine **found) {
+    struct coroutine *coroutine = coroutine_at(address);
+    if (coroutine != NULL && coroutine == thread->coroutine)
+        return SAME;
+    if (coroutine != NULL && !take_turn(coroutine, address))
+        return UNKNOWN;
+    if (coroutine != NULL) {
+        atomic_store_explicit(hint_of(address), coroutine, memory_order_relaxed);
+        *found = coroutine;
+        return COROUTINE;
+    }
+    if (thread->own_high != 0 && !is_own(thread, address))
+        return UNKNOWN;
+    const struct stack_range *last = stacks_below(coroutine_stacks, thread->own_high);
+    if (last == NULL || last->high <= thread->own_low)
+        thread->own_clear = atomic_load_explicit(&stacks_added, memory_order_relaxed);
+    return own_destination(thread);
+}
+
+/* Whose stack is this? A coroutine that is found is the caller's from here on. */
+static enum destination destination_of(struct thread *thread, uintptr_t address, struct coroutine **found) {
+    const struct coroutine *on = thread->turn == TURN_COROUTINE ? thread->coroutine : NULL;
+    if (on != NULL && covers(&on->stack, address) && coroutine_state_in(turn_of(on)) == COROUTINE_ON)
+        return SAME;
+    if (is_own(thread, address) &&
+        thread->own_clear == atomic_load_explicit(&stacks_added, memory_order_acquire))
+        return own_destination(thread);
+    struct coroutine *hinted = atomic_load_explicit(hint_of(address), memory_order_relaxed);
+    if (hinted != NULL && take_turn(hinted, address)) {
+        *found = hinted;
+        return COROUTINE;
+    }
+    stacks_take();
+    enum destination destination = destination_in_tree(thread, address, found);
+    lock_give(&stacks_lock);
+    return destination;
+}
+
+/* It is OFF, to be found by its stack. False: it was taken out of the tree, and is GONE. */
 static bool set_off(struct coroutine *coroutine, uintptr_t left_at) {
-    coroutine->left_unseen = left_at == 0;
-    coroutine->left_at = coroutine->left_unseen ? (coroutine->stack.high - 1) & ~(uintptr_t)3 : left_at;
-    coroutine->left_word = coroutine->left_unseen ? 0 : *(const uint32_t *)left_at;
-    coroutine->on = false;
-    return coroutine->in_tree;
+    note_left(coroutine, left_at);
+    while (true) {
+        uint64_t turn = turn_of(coroutine);
+        bool known = coroutine_state_in(turn) == COROUTINE_ON;
+        if (change_state(coroutine, turn, known ? COROUTINE_OFF : COROUTINE_GONE))
+            return known;
+    }
 }
 
 /* Takes the flow that is on out of the record. `left_at` is where its stack pointer is, or 0: not known. */
@@ -182,10 +274,7 @@ static void leave(struct thread *thread, uintptr_t left_at) {
         park(thread, &thread->own);
     } else if (thread->turn == TURN_COROUTINE) {
         park(thread, &coroutine->parked);
-        stacks_take();
-        bool off = set_off(coroutine, left_at);
-        lock_give(&stacks_lock);
-        if (!off) {
+        if (!set_off(coroutine, left_at)) {
             parked_drop(&coroutine->parked);
             slab_give(&coroutines, coroutine);
         }
@@ -220,9 +309,7 @@ static void change(struct thread *thread, enum destination destination, struct c
 
 void coroutine_turn(struct thread *thread, uintptr_t to, uintptr_t from) {
     struct coroutine *coroutine = NULL;
-    stacks_take();
     enum destination destination = destination_of(thread, to, &coroutine);
-    lock_give(&stacks_lock);
     if (destination != SAME)
         change(thread, destination, coroutine, from);
 }
@@ -236,9 +323,7 @@ void coroutine_settle(struct thread *thread, uintptr_t here) {
         return;
     if (thread->turn == TURN_OWN && thread->own_high == 0)
         return;
-    stacks_take();
     enum destination destination = destination_of(thread, here, &coroutine);
-    lock_give(&stacks_lock);
     if (destination != SAME && destination != UNKNOWN)
         change(thread, destination, coroutine, 0);
 }

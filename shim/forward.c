@@ -69,11 +69,11 @@ static void use(struct table *all, unsigned which, int more) {
     atomic_store_explicit(&all->used[which], (uint8_t)((int)used(all, which) + more), memory_order_relaxed);
 }
 
-static uintptr_t place(const struct bucket *bucket, unsigned i) {
+static uintptr_t note_place(const struct bucket *bucket, unsigned i) {
     return atomic_load_explicit(&bucket->address[i], memory_order_relaxed);
 }
 
-static void place_set(struct bucket *bucket, unsigned i, uintptr_t address) {
+static void note_place_set(struct bucket *bucket, unsigned i, uintptr_t address) {
     atomic_store_explicit(&bucket->address[i], address, memory_order_relaxed);
 }
 
@@ -82,7 +82,7 @@ static struct bucket *bucket_lock(struct table *all, unsigned which) {
     struct bucket *bucket = &all->bucket[which];
     if (!lock_take(&bucket->lock)) {
         for (unsigned i = 0; i < NOTES; i++)
-            place_set(bucket, i, 0);
+            note_place_set(bucket, i, 0);
         atomic_store_explicit(&all->used[which], 0, memory_order_relaxed);
     }
     return bucket;
@@ -107,7 +107,7 @@ static bool may_guard(const struct table *all, unsigned which, uintptr_t first, 
     if (used(all, which) == 0)
         return false;
     for (unsigned i = 0; i < NOTES; i++) {
-        uintptr_t address = place(&all->bucket[which], i);
+        uintptr_t address = note_place(&all->bucket[which], i);
         if (address != 0 && address < end && first < address + PAGE)
             return true;
     }
@@ -120,10 +120,10 @@ static void bucket_clear(struct table *all, unsigned which, uintptr_t first, uin
         return;
     struct bucket *bucket = bucket_lock(all, which);
     for (unsigned i = 0; i < NOTES; i++) {
-        uintptr_t address = place(bucket, i);
+        uintptr_t address = note_place(bucket, i);
         if (address == 0 || address >= end || first >= address + bucket->note[i].sample.size)
             continue;
-        place_set(bucket, i, 0);
+        note_place_set(bucket, i, 0);
         use(all, which, -1);
     }
     lock_give(&bucket->lock);
@@ -147,14 +147,14 @@ void forward_note(const void *bytes, size_t size, struct open_file *file, uint32
     struct table *all = table_now();
     unsigned which = bucket_of((uintptr_t)bytes >> PAGE_SHIFT), free = 0;
     struct bucket *bucket = bucket_lock(all, which);
-    while (free < NOTES && place(bucket, free) != 0)
+    while (free < NOTES && note_place(bucket, free) != 0)
         free++;
     if (free == NOTES)
         free = bucket->next++ % NOTES;
     else
         use(all, which, 1);
     struct note *note = &bucket->note[free];
-    place_set(bucket, free, (uintptr_t)bytes);
+    note_place_set(bucket, free, (uintptr_t)bytes);
     note->file = file;
     note->generation = generation;
     note->serial = atomic_load_explicit(&request->serial, memory_order_relaxed);
@@ -181,7 +181,7 @@ static bool note_at(uintptr_t address, struct note *copy) {
         return false;
     struct bucket *bucket = bucket_lock(all, which);
     for (unsigned i = 0; !found && i < NOTES; i++)
-        if (place(bucket, i) == address) {
+        if (note_place(bucket, i) == address) {
             *copy = bucket->note[i];
             found = true;
         }
@@ -196,7 +196,7 @@ static unsigned notes_of(struct table *all, unsigned which, struct note copies[N
         return 0;
     struct bucket *bucket = bucket_lock(all, which);
     for (unsigned i = 0; i < NOTES; i++)
-        if (place(bucket, i) != 0)
+        if (note_place(bucket, i) != 0)
             copies[count++] = bucket->note[i];
     lock_give(&bucket->lock);
     return count;

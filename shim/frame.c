@@ -8,6 +8,7 @@
 #include "openfile.h"
 #include "rules.h"
 #include "trace.h"
+#include "wait.h"
 
 #include <string.h>
 
@@ -25,7 +26,8 @@ void frame_limit_renew(struct thread *thread) {
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
     frame_limit = edge_of(top) < outside ? edge_of(top) : outside;
-    if (top != NULL && (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued))
+    if (top != NULL &&
+        (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued || top->away))
         frame_limit = 0; /* every hook is to be noticed */
 }
 
@@ -116,6 +118,8 @@ static void batch_logs(struct thread *thread, struct frame *frame) {
 }
 
 static void log_written(struct thread *thread, struct frame *frame) {
+    if (frame->away)
+        frame_doubt(thread, frame->provenance.evidence);
     if (frame->untouched && frame->loop != NULL)
         frame->loop->logs_after = 0;
     frame->logged |= frame->fresh;
@@ -139,6 +143,22 @@ void frame_logs(void) {
     thread_leave();
 }
 
+/* Was a request read in this frame last, and is not answered yet? */
+bool frame_has_request(const struct frame *frame) {
+    const struct open_file *file = frame->file;
+    return file != NULL && cell_generation(&file->cell) == frame->generation &&
+           file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING) &&
+           frame->provenance.evidence == EVIDENCE_READ;
+}
+
+/* Not for sure: an eventfd or pipe of a thread's own. */
+static bool leads_to_a_thread(const struct open_file *file) {
+    return file == NULL || file_kind(file) == FILE_EVENTFD || file_kind(file) == FILE_PIPE;
+}
+
+/* A loop that has given its request to a thread may go on with what other threads have put into a list of its
+ * own: E0. One that goes on with the request itself, and answers it, is learnt. */
+enum { COPIES = 8 };
 void frame_hands_on(struct thread *thread, const struct open_file *file) {
     struct frame *frame = frame_top(thread);
     trace_capture(thread, file);
@@ -146,6 +166,47 @@ void frame_hands_on(struct thread *thread, const struct open_file *file) {
         return;
     frame->handed_on = true;
     frame->lost |= in_doubt(thread);
+    if (frame->loop == NULL || !leads_to_a_thread(file) || !frame_has_request(frame) ||
+        frame->loop->copies >= COPIES)
+        return;
+    frame->away = true;
+    frame_limit_renew(thread);
+}
+
+void frame_answers_itself(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame->away && frame->loop->copies < COPIES)
+        frame->loop->copies++;
+}
+
+/* E0: an answer to somebody else, where this frame's own request was for sure. A loop that may turn exact
+ * does so first: most keep nothing then. */
+void frame_crossed(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->loop == NULL)
+        return;
+    if (frame->handed_on)
+        frame->loop->copies = 0;
+    if ((frame->loop->epoll != NULL && (!frame->loop->exact || frame->mixed)) || frame->queued ||
+        in_doubt(thread) || !frame_has_request(frame) || loop_timers_due(frame->loop))
+        return;
+    frame->crossed = frame->file;
+    frame->crossed_generation = frame->generation;
+}
+
+/* Its own, in the same frame: it does not keep that. */
+void frame_answers_late(struct thread *thread, const struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame->crossed == file)
+        frame->crossed = NULL;
+}
+
+/* And its own is still open at its end. */
+static void learn_crossed(const struct frame *frame) {
+    const struct open_file *file = frame->crossed;
+    if (file != NULL && frame->loop != NULL && cell_generation(&file->cell) == frame->crossed_generation &&
+        file_has(file, FILE_OUTSTANDING))
+        frame->loop->keeps = true;
 }
 
 /* A loop that answers much and then writes to a log seldom or never has no line for each. */
@@ -212,8 +273,11 @@ static void wake_up_ends(const struct frame *frame) {
 
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    if (frame == NULL)
+        return;
     wake_up_ends(frame);
     learn_lines(frame);
+    learn_crossed(frame);
     debts_pass_on(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
@@ -230,7 +294,9 @@ void frame_end(struct thread *thread) {
 static int giver_of(const struct thread *thread, const struct open_file *file) {
     int by = cell_giver(&file->cell);
     bool own = by == 0 || by == atomic_load_explicit(&thread->tid, memory_order_relaxed);
-    return own && file_kind(file) == FILE_CONNECTION ? cell_giver(&file->root) : by;
+    return own && file_kind(file) == FILE_CONNECTION
+               ? atomic_load_explicit(&file->accepted_by, memory_order_relaxed)
+               : by;
 }
 
 void frame_woken_by(struct thread *thread, const struct open_file *file, int by) {
@@ -268,7 +334,7 @@ static void frame_next(struct thread *thread) {
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
-    frame->several = frame->handed_on = false;
+    frame->several = frame->handed_on = frame->away = false;
     frame->passing = 0;
     frame_limit_renew(thread);
 }
@@ -292,8 +358,9 @@ void frame_reads(struct thread *thread, struct open_file *file) {
         frame->queued |= frame->file != file && file_kind(file) == FILE_CONNECTION && left_in_queue(frame);
         return;
     }
-    uint64_t served = atomic_exchange_explicit(&file->served, frame->wait_serial, memory_order_relaxed);
-    if (served == frame->wait_serial || frame->file == NULL || frame->file == file)
+    uint32_t wait = file_wait_mark(frame->wait_serial);
+    uint32_t served = atomic_exchange_explicit(&file->served, wait, memory_order_relaxed);
+    if (served == wait || frame->file == NULL || frame->file == file)
         return;
     frame->queued |= left_in_queue(frame);
     frame_next(thread);
@@ -365,6 +432,7 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     frame->adopted_serial = serial;
     frame->adopted_value = is_value;
     frame->passing = 0;
+    frame->away = false;
     if (evidence >= EVIDENCE_READ) {
         if (frame->followed > 0)
             learn_lines(frame);
@@ -455,7 +523,7 @@ static void frame_crosses(struct thread *thread, struct frame *frame) {
 }
 
 static void frame_leave(struct thread *thread, uintptr_t here) {
-    struct frame *frame = frame_top(thread);
+    struct frame *frame = &thread->frames[thread->depth - 1];
     thread->left_frame = true;
     if (thread->depth == 1 && frame->before == frame->base) {
         thread->left_loop = frame->loop;
@@ -484,6 +552,16 @@ static void frame_passed(struct thread *thread) {
         frame_doubt(thread, top->provenance.evidence);
 }
 
+static void frame_asked_away(void) {
+    struct thread *thread = thread_enter();
+    if (thread == NULL)
+        return;
+    const struct frame *top = frame_top(thread);
+    if (top != NULL && top->away)
+        frame_doubt(thread, top->provenance.evidence);
+    thread_leave();
+}
+
 /* A question is no hook: whoever has just read goes on with that, and may ask, as deep as he likes. */
 void frame_asked_slow(uintptr_t here) {
     struct thread *thread = local.thread;
@@ -492,6 +570,8 @@ void frame_asked_slow(uintptr_t here) {
         return;
     if (top == NULL || here > top->passing || !thread_on_own_stack(thread, here))
         frame_settle_slow(here);
+    if (top != NULL && top->away)
+        frame_asked_away();
 }
 
 void frame_settle_slow(uintptr_t here) {
@@ -501,8 +581,10 @@ void frame_settle_slow(uintptr_t here) {
     interruption_settle(thread, here);
     coroutine_settle(thread, here);
     frame_passed(thread);
-    while (thread->depth > 0 && here > edge_of(frame_top(thread)) && thread_on_own_stack(thread, here)) {
-        struct frame *top = frame_top(thread);
+    while (thread->depth > 0 && thread_on_own_stack(thread, here)) {
+        struct frame *top = &thread->frames[thread->depth - 1];
+        if (!top->comparable || here <= top->edge)
+            break;
         if (here <= top->limit)
             frame_crosses(thread, top);
         else

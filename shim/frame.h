@@ -77,6 +77,13 @@ bool frame_owes_logs(const struct frame *frame);
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
  * program's. */
 void frame_hands_on(struct thread *thread, const struct open_file *file);
+/* E0: is a request that was read in this frame last still to be answered? This frame answers its own; it
+ * answers another one for sure. */
+bool frame_has_request(const struct frame *frame);
+void frame_answers_itself(struct thread *thread);
+void frame_crossed(struct thread *thread);
+/* Here it writes to a connection that waits for an answer: perhaps its own. */
+void frame_answers_late(struct thread *thread, const struct open_file *file);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

@@ -2,10 +2,13 @@
 #include "holders_walk.h"
 
 #include "../ctxstore/mailbox.h"
+#include "connection.h"
 #include "interest.h"
 #include "openfile.h"
 #include "peers.h"
 #include "thread.h"
+
+#include <string.h>
 
 /* --- open files ------------------------------------------------------------------------------------ */
 
@@ -97,12 +100,14 @@ static bool kind_of_cell(const struct open_file *file, enum holder_kind *kind) {
 
 static void take_cell(const struct walk *walk, const struct open_file *file, const struct open_file *copy,
                       int fd) {
-    struct holding holding = {.at = &file->cell.context, .fd = fd, .origin = copy->cell.origin};
+    struct holding holding = {
+        .at = &file->cell.context, .fd = fd, .origin = {copy->cell.tid, copy->cell.site}};
     if (!kind_of_cell(copy, &holding.kind))
         return;
     tell_place(walk, holding, copy->cell.context, copy->cell.lasting ? copy->cell.let_go : 0);
-    if (copy->root.context != NULL && holding.kind == HOLDER_CONNECTION)
-        walk_tell(walk, &(struct holding){.kind = HOLDER_CONNECTION, .at = &file->root.context, .fd = fd});
+    if (holding.kind == HOLDER_CONNECTION &&
+        connection_root_is_node(atomic_load_explicit(&copy->root, memory_order_relaxed)))
+        walk_tell(walk, &(struct holding){.kind = HOLDER_CONNECTION, .at = &file->root, .fd = fd});
 }
 
 /* Another descriptor names the same open file, and is shown for it. */
@@ -113,9 +118,16 @@ static bool is_copy(const struct walk *walk, const struct open_file *file, int s
            memory_copy(walk->memory, &first, &slots[shown], sizeof first) && first == file;
 }
 
+/* A connection's object ends earlier. */
+static bool file_copy(const struct walk *walk, struct open_file *copy, const struct open_file *file) {
+    memset(copy, 0, sizeof *copy);
+    return memory_copy(walk->memory, copy, file, FILE_CONNECTION_SIZE) &&
+           (file_kind(copy) == FILE_CONNECTION || memory_copy(walk->memory, copy, file, sizeof *copy));
+}
+
 static void take_file(const struct walk *walk, int fd, const struct open_file *file) {
     struct open_file copy;
-    if (!memory_copy(walk->memory, &copy, file, sizeof copy) ||
+    if (!file_copy(walk, &copy, file) ||
         (atomic_load_explicit(&copy.cell.generation, memory_order_relaxed) & 1) == 0 ||
         is_copy(walk, file, copy.fd, fd))
         return;

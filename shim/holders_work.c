@@ -108,7 +108,8 @@ static void take_armed(const struct walk *walk) {
 static void take_coroutine(const struct walk *walk, const struct coroutine *at,
                            const struct coroutine *copy) {
     struct holding holding = {.kind = HOLDER_PARKED, .fd = -1};
-    if (copy->on)
+    enum coroutine_state state = coroutine_state_in(atomic_load_explicit(&copy->turn, memory_order_relaxed));
+    if (state == COROUTINE_ON || state == COROUTINE_REMOVED)
         return; /* its thread shows it */
     if (copy->parked.inherited && copy->parked.depth == 0) {
         holding.kind = HOLDER_COROUTINE;

@@ -7,6 +7,7 @@
 
 enum { FIRST_BUCKETS = 16, ALWAYS_REPORTED = EPOLLERR | EPOLLHUP };
 
+enum { BELLS_WATCHED = 4 };
 struct interest_set {
     void *free_link; /* the slab's, while free */
     struct lock lock;
@@ -15,6 +16,12 @@ struct interest_set {
     struct interest **bucket;
     _Atomic uint64_t reported; /* the serial of its last wait that reported something */
     _Atomic bool lent;         /* other threads read what that had reported */
+    /* E2: eventfds and pipes that it watches, by which others wake it up; the latest of them. */
+    struct {
+        struct open_file *file; /* NULL: none */
+        uint32_t generation;
+    } bells[BELLS_WATCHED];
+    uint32_t next_bell;
 };
 
 static struct lock interest_lock; /* guards every open file's list; taken before a set's lock */
@@ -122,6 +129,28 @@ static void files_lock(struct open_file *file) {
         file->interests = NULL;
 }
 
+/* With the set locked. */
+static void watch_bell(struct interest_set *set, struct open_file *file) {
+    enum file_kind kind = file_kind(file);
+    if (file->mailbox == NULL || (kind != FILE_EVENTFD && kind != FILE_PIPE))
+        return;
+    uint32_t place = set->next_bell++ % BELLS_WATCHED;
+    set->bells[place].file = file;
+    set->bells[place].generation = cell_generation(&file->cell);
+}
+
+bool interest_is_woken(struct interest_set *set, int thread) {
+    bool woken = false;
+    set_lock(set);
+    for (unsigned i = 0; i < BELLS_WATCHED && !woken; i++) {
+        struct open_file *file = set->bells[i].file;
+        woken = file != NULL && cell_generation(&file->cell) == set->bells[i].generation &&
+                mailbox_has_others(file->mailbox, thread);
+    }
+    lock_give(&set->lock);
+    return woken;
+}
+
 void interest_add(struct interest_set *set, int fd, struct open_file *file, const struct epoll_event *event,
                   struct context *context) {
     struct interest *interest = slab_take(&interests);
@@ -142,6 +171,7 @@ void interest_add(struct interest_set *set, int fd, struct open_file *file, cons
     file->interests = interest;
     set_lock(set);
     set_link(set, interest);
+    watch_bell(set, file);
     lock_give(&set->lock);
     lock_give(&interest_lock);
 }

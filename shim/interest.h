@@ -53,6 +53,9 @@ struct context *interest_context(const struct interest_set *set, struct open_fil
 void interest_reports(struct interest_set *set, uint64_t wait);
 void interest_read_elsewhere(struct open_file *file, uint64_t wait);
 bool interest_is_lent(const struct interest_set *set);
+/* E2: does an eventfd or a pipe that it watches hold something that another thread than this (the kernel's
+ * number) has written, and nobody has seen yet? */
+bool interest_is_woken(struct interest_set *set, int thread);
 /* Is the file registered in this set? */
 bool interest_watches(const struct interest_set *set, struct open_file *file);
 

@@ -3,6 +3,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
+#include "connection.h"
 #include "interest.h"
 #include "peers.h"
 #include "process.h"
@@ -10,6 +11,14 @@
 #include "thread.h"
 
 static struct slab files = SLAB(sizeof(struct open_file));
+static struct slab connections = SLAB(FILE_CONNECTION_SIZE);
+
+static struct slab *slab_of(enum file_kind kind) {
+    return kind == FILE_CONNECTION ? &connections : &files;
+}
+static struct slab *slab_with(const struct open_file *file) {
+    return file_has(file, FILE_WIDE) ? &files : slab_of(file_kind(file));
+}
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -73,21 +82,11 @@ static void pipe_end(struct open_file *file) {
     }
 }
 
-/* Nobody will ask or be answered on it any more. */
-static void connection_ends(struct cell *cell) {
-    struct context *context = cell_copy(cell, cell_generation(cell));
-    context_end(context);
-    context_release(context);
-}
-
 static void file_free(struct open_file *file) {
     interest_forget_file(file);
-    if (file_kind(file) == FILE_CONNECTION) {
-        connection_ends(&file->cell);
-        connection_ends(&file->root);
-    }
+    if (file_kind(file) == FILE_CONNECTION)
+        connection_end(file);
     cell_end(&file->cell);
-    cell_end(&file->root);
     if (file_kind(file) == FILE_EVENTFD && file->mailbox != NULL)
         mailbox_free(file->mailbox);
     if (file_kind(file) == FILE_PIPE)
@@ -96,7 +95,7 @@ static void file_free(struct open_file *file) {
         peers_free(file->peers);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(&files, file);
+    slab_give(slab_with(file), file);
 }
 
 void file_drop(struct open_file *file) {
@@ -119,32 +118,39 @@ void file_put_back(int fd, struct open_file *file) {
         file_drop(atomic_exchange_explicit(slot, file, memory_order_acq_rel));
 }
 
+/* What only other kinds than a connection have. */
+static void file_begin_rest(struct open_file *file) {
+    file->mailbox = file->outbox = NULL;
+    file->peers = NULL;
+    file->set = NULL;
+    atomic_store_explicit(&file->torn, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->written, 0, memory_order_relaxed);
+}
+
 struct open_file *file_open(int fd, enum file_kind kind) {
-    struct open_file *file = slab_take(&files);
+    struct open_file *file = slab_take(slab_of(kind));
     file_slot *slot = slot_of(fd, true);
     if (file == NULL || slot == NULL) {
         if (file != NULL)
-            slab_give(&files, file);
+            slab_give(slab_of(kind), file);
         file_drop(file_detach(fd));
         return NULL;
     }
     cell_begin(&file->cell);
-    cell_begin(&file->root);
     file->kind = (uint8_t)kind;
     file->fd = fd;
     file->forks = atomic_load_explicit(&process_forks, memory_order_relaxed);
-    file->mailbox = file->outbox = NULL;
-    file->peers = NULL;
-    file->set = NULL;
     file->interests = NULL;
+    atomic_store_explicit(&file->root, 0, memory_order_relaxed);
+    file->root_serial = file->request_serial = 0;
     atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
-    atomic_store_explicit(&file->answering, 0, memory_order_relaxed);
-    atomic_store_explicit(&file->foreign, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->question, 0, memory_order_relaxed); /* and what shares its place */
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&file->served, 0, memory_order_relaxed);
-    atomic_store_explicit(&file->torn, 0, memory_order_relaxed);
-    atomic_store_explicit(&file->written, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->accepted_by, 0, memory_order_relaxed);
+    if (kind != FILE_CONNECTION)
+        file_begin_rest(file);
     atomic_store_explicit(&file->gathered, 0, memory_order_relaxed);
     atomic_store_explicit(&file->descriptors, 1, memory_order_relaxed);
     file_drop(atomic_exchange_explicit(slot, file, memory_order_acq_rel));
@@ -165,9 +171,9 @@ struct open_file *file_become(int fd, enum file_kind kind) {
 
 bool file_turns_out(struct open_file *file, enum file_kind kind) {
     uint8_t found = FILE_STRANGER;
+    file_mark(file, FILE_WIDE, true);
     return atomic_compare_exchange_strong_explicit(&file->kind, &found, (uint8_t)kind, memory_order_acq_rel,
-                                                   memory_order_relaxed) ||
-           found == kind;
+                                                   memory_order_relaxed);
 }
 
 void file_created(int fd) {

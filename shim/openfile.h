@@ -4,15 +4,30 @@
  * load and a branch. Descriptors made by dup share the open file (F15). A slot is cleared before the
  * real close, and again whenever a descriptor is created: libc closes some unseen (H6).
  *
- * Memory is type-stable. A hook takes (file, generation) before the real call and hands both to what it
- * does afterwards; when the file died meanwhile, that does nothing. Who may touch what:
+ * Memory is type-stable, and that in two sorts: an accepted connection, of which there may be very many, has
+ * an object that ends before `mailbox`, from a slab of its own. A connection never was and never becomes
+ * anything else, so whoever holds an old pointer to one finds a connection there, if another; and in no other
+ * object is the kind ever FILE_CONNECTION. What lies behind that place is looked at only where the kind is
+ * known, or known not to be that; the kind may be read of a file that is dead.
+ *
+ * A hook takes (file, generation) before the real call and hands both to what it does afterwards; when the
+ * file died meanwhile, that does nothing. Who may touch what:
+ *   free_link    whoever has dropped the last hold on the file: until then its place is fd's and
+ *                forks', which are constant while it lives. They are not written again before it is
+ *                alive again, so who asks a dead file for them gets any number: a name to print, or
+ *                "another process has it too"
  *   cell         anybody: it has its own lock
  *   slot         anybody: exchanged atomically; the one who takes a file out of a slot drops its count
  *   kind         written before the program knows the descriptor, constant while it lives, but that a
  *                FILE_PLAIN may once become something else (listen, connect), and that a FILE_STRANGER turns
  *                out to be FILE_CONNECTION or FILE_OUTBOUND: whichever use of it comes first
- *   flags, requests, waited   plain facts about a connection, atomic and unordered: one thread works on
- *                a connection at a time, and a lost update among two that do not costs certainty only
+ *   flags, requests, waited, served   plain facts about a connection, atomic and unordered: one thread
+ *                works on a connection at a time, and a lost update among two that do not costs
+ *                certainty only
+ *   answering    whoever begins to write an answer sets it, before the real call; whose call failed
+ *                takes his own back; who learns that another's frame gave the answer empties it
+ *   accepted_by  written before the program knows the descriptor
+ *   root, root_serial, request_serial   under the cell's lock, while it is alive: connection.h
  *   interests    the interest lock (interest.h)
  *   mailbox, outbox, peers   written before the program knows the descriptor; the pointers are constant
  *                while it lives, what they point to has its own lock
@@ -35,11 +50,13 @@ enum file_kind {
     FILE_STRANGER,   /* a connection from elsewhere that was not used yet: inbound or outbound (F7, F8) */
 };
 
+/* Sixteen bits: `flags` has no room for more. What belongs to different kinds may share one. */
 enum file_flag {
     FILE_OUTSTANDING = 1 << 0, /* a request was read, and nothing written since */
     FILE_UNFINISHED =
         1 << 1, /* connect is in progress, or a write was cut short: the next is a continuation */
     FILE_SEMAPHORE = 1 << 2,  /* an eventfd in semaphore mode */
+    FILE_WIDE = 1 << 2,       /* a connection that was a FILE_STRANGER: as large as other kinds are */
     FILE_NESTED = 1 << 3,     /* an epoll that is itself waited for */
     FILE_DEFERS = 1 << 4,     /* E4: answers come from other frames, one each */
     FILE_PUBLISHES = 1 << 5,  /* E4: is written to without having asked */
@@ -53,7 +70,7 @@ enum file_flag {
     FILE_RECEIVED = 1 << 13,  /* ... whose first datagram came in: it serves */
     FILE_SENT = 1 << 14,      /* ... whose first datagram went out: it asks */
     FILE_CONNECTED = 1 << 15, /* ... that has one peer */
-    FILE_DRAINS = 1 << 16,    /* E5: an eventfd whose wake-ups did the work of more than had written to it */
+    FILE_DRAINS = 1 << 11,    /* an eventfd or pipe, E5: its wake-ups did the work of more than wrote to it */
 };
 
 struct interest;
@@ -61,28 +78,49 @@ struct interest_set;
 struct peers;
 
 struct open_file {
-    void *free_link; /* the slab's, while free */
+    union {
+        void *free_link; /* the slab's, while free */
+        struct {
+            int fd;         /* the first descriptor that named it */
+            uint32_t forks; /* process_forks when it was made */
+        };
+    };
     struct cell cell;
     _Atomic uint32_t descriptors;
-    _Atomic uint8_t kind; /* enum file_kind */
-    _Atomic uint32_t flags;
-    int fd;                     /* the first descriptor that named it */
-    uint32_t forks;             /* process_forks when it was made */
-    _Atomic uint32_t requests;  /* number of the latest */
-    _Atomic uint32_t answering; /* number of the one whose answer is on its way, or was the last to be */
-    _Atomic uint32_t foreign;   /* E4: writes from other requests' frames since the last read */
+    _Atomic uint32_t requests; /* number of the latest */
+    union {
+        struct { /* of a connection, E4 */
+            _Atomic uint16_t
+                foreign; /* writes from other requests' frames since the last read, as far as that matters */
+            _Atomic uint16_t
+                answering; /* whose answer is on its way, or was the last to be: connection_answer */
+        };
+        _Atomic uint32_t question; /* of a socket of datagrams, E4: rules_datagram.c */
+    };
+    _Atomic uint16_t flags; /* enum file_flag */
+    _Atomic uint8_t kind;   /* enum file_kind */
+    union {
+        _Atomic uint8_t gathered; /* E12: a log's lines may be others', until so many have come alone */
+        _Atomic uint8_t recent;   /* a connection's: connection.h */
+    };
     _Atomic uint64_t waited;    /* serial of the wait that reported it last */
-    _Atomic uint64_t served;    /* serial of the wait whose report of it was read */
-    struct cell root;           /* a connection's own context; lives and dies with `cell` */
-    struct mailbox *mailbox;    /* what is to be read: of an eventfd, of an end that is read from */
-    struct mailbox *outbox;     /* F4: of the other end, where what is written here is to be read */
-    struct peers *peers;        /* of a socket of datagrams: peers.h */
-    struct interest_set *set;   /* of an epoll */
+    _Atomic uint32_t served;    /* file_wait_mark of the wait whose report of it was read */
+    _Atomic int accepted_by;    /* a connection: the thread that did */
     struct interest *interests; /* where it is registered */
-    _Atomic uint64_t torn;      /* an annotation that a short write cut: annotate_text.c */
-    _Atomic uint64_t written;   /* E12: activity_changes when this log was last written to */
-    _Atomic uint8_t gathered;   /* E12: its lines may be others', until so many have come alone */
+    _Atomic uintptr_t root;     /* this and the next two: a connection's own contexts (connection.h) */
+    uint64_t root_serial;
+    uint64_t request_serial;
+    struct mailbox *mailbox;  /* a connection ends here. What is to be read: of an eventfd, of an end that is
+                                 read  from */
+    struct mailbox *outbox;   /* F4: of the other end, where what is written here is to be read */
+    struct peers *peers;      /* of a socket of datagrams: peers.h */
+    struct interest_set *set; /* of an epoll */
+    _Atomic uint64_t torn;    /* an annotation that a short write cut: annotate_text.c */
+    _Atomic uint64_t written; /* E12: activity_changes when this log was last written to */
 };
+enum { FILE_CONNECTION_SIZE = offsetof(struct open_file, mailbox) };
+
+_Static_assert(FILE_CONNECTION_SIZE == 96, "a connection stays small");
 
 enum { SLOT_BITS = 12, SLOTS = 1 << SLOT_BITS, SLOT_CHUNKS = 1 << (31 - SLOT_BITS) };
 
@@ -107,7 +145,7 @@ struct open_file *file_open_any(int fd);
 /* A descriptor that was nothing special turns out to be of this kind; its registrations stay. One that
  * was something else already stays that. NULL without memory. */
 struct open_file *file_become(int fd, enum file_kind kind);
-/* A FILE_STRANGER turns out to be of this kind. False: it has turned out another meanwhile. */
+/* A FILE_STRANGER turns out to be of this kind. False: it is none any more. */
 bool file_turns_out(struct open_file *file, enum file_kind kind);
 
 /* `fd` was created by a call that makes it nothing special: whatever the slot had is over. */
@@ -128,6 +166,13 @@ void file_duplicated(int fd, int copy);
 /* Every slot from `first` to `last`, both included. */
 void file_closed_range(unsigned first, unsigned last);
 
+/* Which wait it was, in half the room: whoever compares it with one he knows is right but for once in four
+ * thousand million, when a loop is taken for a little more regular than it is. None: 0. */
+static inline uint32_t file_wait_mark(uint64_t wait) {
+    uint32_t hash = (uint32_t)(wait * UINT64_C(0x9E3779B97F4A7C15) >> 32);
+    return wait != 0 && hash == 0 ? 1 : hash;
+}
+
 static inline enum file_kind file_kind(const struct open_file *file) {
     return (enum file_kind)atomic_load_explicit(&file->kind, memory_order_relaxed);
 }
@@ -139,9 +184,9 @@ static inline void file_mark(struct open_file *file, enum file_flag flag, bool o
     if (file_has(file, flag) == on)
         return;
     if (on)
-        atomic_fetch_or_explicit(&file->flags, (uint32_t)flag, memory_order_relaxed);
+        atomic_fetch_or_explicit(&file->flags, (uint16_t)flag, memory_order_relaxed);
     else
-        atomic_fetch_and_explicit(&file->flags, ~(uint32_t)flag, memory_order_relaxed);
+        atomic_fetch_and_explicit(&file->flags, (uint16_t)~flag, memory_order_relaxed);
 }
 
 /* Does another process have it too, so that what is queued on it may never be read here? */

@@ -43,7 +43,9 @@ bool process_is_borrowed(void) {
 #endif
     if (kernel_shut || kernel_pid() != pid)
         return true;
-    if (local.guard == GUARD_BORROWED)
+    if (local.guard == GUARD_BORROWED && thread_handler != 0)
+        local.guard = thread_handler; /* it may have been taken before: nothing is done up to its end */
+    else if (local.guard == GUARD_BORROWED)
         thread_leave_slow();
     return false;
 }

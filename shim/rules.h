@@ -47,7 +47,7 @@ static inline bool passage_alive(const struct passage *passage) {
 
 /* `blocks`: unless the descriptor is set not to, the call waits for bytes. */
 struct passage rules_read_open(struct open_file *file, int fd, bool blocks, struct here here);
-struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here);
+struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here);
 void rules_read_close(const struct passage *passage, long result, const struct iovec *buffers, int count);
 void rules_write_close(const struct passage *passage, long result, size_t asked, const void *first);
 /* F4 (rules_pipe.c): the same for an end of a pipe or socketpair. */
@@ -88,17 +88,21 @@ static inline struct passage rules_read_begin(int fd, struct here here) {
 /* `outgoing`: what the program asks to send; {0} when that is in no buffer. `flags` are MSG_ flags. */
 static inline struct passage rules_send_begin(int fd, struct outgoing outgoing, int flags, struct here here) {
     struct open_file *file = file_at(fd);
-    if (__builtin_expect(frame_limit == 0, 0) && (file == NULL || file_kind(file) == FILE_PLAIN))
-        frame_logs();
-    frame_settle(here);
+    local.site = here.site;
+    if (__builtin_expect(here.address > frame_limit, 0)) {
+        if (frame_limit == 0 && (file == NULL || file_kind(file) == FILE_PLAIN))
+            frame_logs();
+        frame_settle(here);
+    }
     if (__builtin_expect(file == NULL, 1))
         return (struct passage){0};
-    if (file_kind(file) == FILE_PIPE)
+    enum file_kind kind = file_kind(file);
+    if (kind == FILE_PIPE)
         return rules_pipe_write_open(file, outgoing.buffer != NULL ? outgoing.size : RULES_SOME_BYTES, flags,
                                      here);
-    if (file_kind(file) == FILE_DATAGRAM)
+    if (kind == FILE_DATAGRAM)
         return (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
-    return rules_write_open(file, outgoing, here);
+    return rules_write_open(file, &outgoing, here);
 }
 static inline struct passage rules_write_begin(int fd, struct outgoing outgoing, struct here here) {
     return rules_send_begin(fd, outgoing, 0, here);

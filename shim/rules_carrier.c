@@ -54,7 +54,9 @@ void rules_accept_end(int fd) {
     if (file != NULL) {
         struct context *root = root_connection(thread);
         leaks_ingress(thread, root, "a new connection was accepted");
-        cell_put(&file->root, cell_generation(&file->root), root);
+        uint32_t generation = cell_generation(&file->cell);
+        connection_begin(file, generation, root);
+        connection_served(thread, file, generation);
     }
     thread_leave();
 }

@@ -79,7 +79,7 @@ static uint32_t in_question(uint64_t address) {
 /* It asks again: so it was its answer. */
 static void asks_again(struct open_file *file, uint64_t address) {
     uint32_t expected = in_question(address);
-    if (!atomic_compare_exchange_strong_explicit(&file->foreign, &expected, 0, memory_order_relaxed,
+    if (!atomic_compare_exchange_strong_explicit(&file->question, &expected, 0, memory_order_relaxed,
                                                  memory_order_relaxed))
         return;
     if (atomic_fetch_add_explicit(&file->requests, 1, memory_order_relaxed) + 1 >= DEFERRED &&
@@ -224,12 +224,13 @@ uint64_t rules_received_from(const struct passage *passage, long result, const v
 /* Something is sent there that nobody waits for, or the answer itself after what came from another's frame:
  * that was a publish. */
 static void was_published(struct open_file *file, uint64_t address, const struct outstanding *outstanding) {
-    bool again = atomic_load_explicit(&file->foreign, memory_order_relaxed) == in_question(address);
-    if (!again || (outstanding->any && !outstanding->own))
+    uint32_t last = atomic_load_explicit(&file->question, memory_order_relaxed);
+    if (__builtin_expect(last == 0, 1) || last != in_question(address) ||
+        (outstanding->any && !outstanding->own))
         return;
     file_mark(file, FILE_PUBLISHES, true);
     file_mark(file, FILE_DEFERS, false);
-    atomic_store_explicit(&file->foreign, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->question, 0, memory_order_relaxed);
 }
 
 /* In a frame that exact evidence gave to another request. Consumes the reference; returns what is to be
@@ -239,7 +240,7 @@ static struct context *answer_in_anothers(struct thread *thread, struct open_fil
     if (file_has(file, FILE_DEFERS))
         return request;
     if (!file_has(file, FILE_PUBLISHES)) {
-        atomic_store_explicit(&file->foreign, in_question(address), memory_order_relaxed);
+        atomic_store_explicit(&file->question, in_question(address), memory_order_relaxed);
         return doubt(thread, request);
     }
     context_release(request);

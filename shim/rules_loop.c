@@ -26,11 +26,21 @@ static struct loop *loop_to_forget(struct thread *thread) {
     return &thread->loops[thread->next_loop++ % LOOPS];
 }
 
+static bool is_loop(const struct loop *loop, const struct open_file *epoll, uint32_t generation,
+                    const void *site) {
+    return loop->site == site && loop->epoll == epoll && loop->generation == generation;
+}
+
 struct loop *loop_of(struct thread *thread, const struct open_file *epoll, struct here here) {
     uint32_t generation = epoll != NULL ? cell_generation(&epoll->cell) : 0;
-    for (struct loop *loop = thread->loops; loop < thread->loops + thread->known_loops; loop++)
-        if (loop->site == here.site && loop->epoll == epoll && loop->generation == generation)
-            return loop;
+    if (thread->last_loop < thread->known_loops &&
+        is_loop(&thread->loops[thread->last_loop], epoll, generation, here.site))
+        return &thread->loops[thread->last_loop];
+    for (unsigned i = 0; i < thread->known_loops; i++)
+        if (is_loop(&thread->loops[i], epoll, generation, here.site)) {
+            thread->last_loop = i;
+            return &thread->loops[i];
+        }
     struct loop *loop = loop_to_forget(thread);
     *loop = (struct loop){.epoll = epoll,
                           .generation = generation,

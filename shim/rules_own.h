@@ -2,6 +2,7 @@
 #ifndef SHIM_RULES_OWN_H
 #define SHIM_RULES_OWN_H
 
+#include "connection.h"
 #include "interest.h"
 #include "rules.h"
 

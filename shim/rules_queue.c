@@ -465,7 +465,7 @@ bool rules_queue_evidence(struct thread *thread, const struct context *request) 
 void rules_queue_answers(struct thread *thread, const struct passage *passage) {
     if (atomic_load_explicit(&queue_filter, memory_order_relaxed) == 0)
         return;
-    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     bool asked = file_has(passage->file, FILE_OUTSTANDING);
     if (request != NULL && request->kind != CONTEXT_AMBIGUOUS &&
         !(asked && rules_queue_evidence(thread, request)))

@@ -113,7 +113,7 @@ static size_t first_read(long result, const struct iovec *buffers) {
     return buffers->iov_len < (size_t)result ? buffers->iov_len : (size_t)result;
 }
 
-/* Its peer asks for something else now. */
+/* Its peer asks for something else now. What is at rest nobody holds: that is over already. */
 static void request_ends(const struct passage *passage) {
     struct context *before = cell_copy(&passage->file->cell, passage->generation);
     context_end(before);
@@ -126,33 +126,38 @@ static bool is_outstanding(const struct open_file *file) {
     uint32_t latest = atomic_load_explicit(&file->requests, memory_order_acquire);
     uint32_t flags = atomic_load_explicit(&file->flags, memory_order_relaxed);
     return (flags & (FILE_OUTSTANDING | FILE_SHARED)) == FILE_OUTSTANDING &&
-           atomic_load_explicit(&file->answering, memory_order_acquire) != latest;
+           atomic_load_explicit(&file->answering, memory_order_acquire) != connection_answer(latest);
 }
 
 /* F15. Whom the connection was sent to reads from it as well: new bytes may be more of what is outstanding,
  * or anybody's. */
 static struct context *request_of_shared(struct thread *thread, const struct passage *passage) {
-    bool outstanding = file_has(passage->file, FILE_OUTSTANDING);
-    return outstanding ? not_proven(thread, cell_copy(&passage->file->cell, passage->generation)) : NULL;
+    struct open_file *file = passage->file;
+    bool outstanding = file_has(file, FILE_OUTSTANDING);
+    return outstanding
+               ? not_proven(thread, connection_request(file, passage->generation, thread->flow.serial))
+               : NULL;
 }
 
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
     if (is_outstanding(file))
-        return cell_copy(&file->cell, passage->generation);
+        return connection_request(file, passage->generation, thread->flow.serial);
     if (file_has(file, FILE_SHARED))
         return request_of_shared(thread, passage);
+    bool unfinished = file_has(file, FILE_UNFINISHED);
+    struct context *before =
+        unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
     struct context *request = root_request(thread, file, passage->generation);
-    if (request != NULL && file_has(file, FILE_UNFINISHED)) {
-        struct context *before = cell_copy(&file->cell, passage->generation);
+    if (request != NULL && unfinished) {
         struct context *doubtful = context_ambiguous(request, &before, 1, thread->flow.serial);
-        context_release(before);
         context_release(request);
         request = doubtful;
     } else {
         request_ends(passage);
     }
+    context_release(before);
     cell_put(&file->cell, passage->generation, context_retain(request));
     file_mark(file, FILE_OUTSTANDING, true);
     return request;
@@ -161,9 +166,9 @@ static struct context *request_of(struct thread *thread, const struct passage *p
 /* E4: how the last question fared tells what kind of connection this is. A write from another request's
  * frame left it open, since it may have been a publish; now that the peer asks on, it was the answer. */
 static void connection_learns(struct open_file *file) {
-    uint32_t foreign = atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed);
-    if (foreign == 0)
+    if (atomic_exchange_explicit(&file->foreign, 0, memory_order_relaxed) == 0)
         return;
+    atomic_store_explicit(&file->answering, 0, memory_order_relaxed); /* it was not answered by its number */
     file_mark(file, FILE_OUTSTANDING, false);
     if (!file_has(file, FILE_PUBLISHES))
         file_mark(file, FILE_DEFERS, true);
@@ -173,7 +178,9 @@ static void connection_learns(struct open_file *file) {
 static void read_end(struct thread *thread, const struct passage *passage) {
     const struct frame *frame = frame_top(thread);
     if (frame != NULL && frame_reported(frame, passage->file) && !file_has(passage->file, FILE_OUTSTANDING))
-        carrier_adopt(thread, passage, cell_copy(&passage->file->root, passage->generation), EVIDENCE_READ);
+        carrier_adopt(thread, passage,
+                      connection_root(passage->file, passage->generation, thread->flow.serial),
+                      EVIDENCE_READ);
 }
 
 /* Another thread's wait has reported it: if that thread goes on with what is read here, it gets it back
@@ -181,7 +188,8 @@ static void read_end(struct thread *thread, const struct passage *passage) {
 static void read_for_another(const struct thread *thread, struct open_file *file) {
     uint64_t wait = atomic_load_explicit(&file->waited, memory_order_relaxed);
     if (wait == 0 || wait >> 32 == (uint32_t)thread->flow.serial || file->interests == NULL ||
-        atomic_exchange_explicit(&file->served, wait, memory_order_relaxed) == wait)
+        atomic_exchange_explicit(&file->served, file_wait_mark(wait), memory_order_relaxed) ==
+            file_wait_mark(wait))
         return;
     interest_read_elsewhere(file, wait);
 }
@@ -274,7 +282,8 @@ static bool read_tells(long result) {
 static void read_nothing(struct thread *thread, const struct passage *passage) {
     if (!passage->ended || file_kind(passage->file) == FILE_EVENTFD)
         return;
-    carrier_adopt(thread, passage, cell_copy(&passage->file->cell, passage->generation), EVIDENCE_READ);
+    carrier_adopt(thread, passage, carrier_context(passage->file, passage->generation, thread->flow.serial),
+                  EVIDENCE_READ);
     if (rules_runs_loop(thread))
         frame_doubt(thread, EVIDENCE_READ);
 }

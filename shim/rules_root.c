@@ -3,6 +3,7 @@
  * An accepted connection is `conn#N`, numbered from 1 in each process; a request on it `req#M`, from 1
  * on each connection; a datagram that was sent here is `dgram#N`, from 1 in each process. Ingress starts
  * clean: a root derives from the loop's base, never from the request that happened to be served before it. */
+#include "connection.h"
 #include "rules.h"
 #include "trace.h"
 
@@ -27,8 +28,8 @@ struct context *root_datagram(struct thread *thread) {
 }
 
 struct context *root_request(struct thread *thread, struct open_file *file, uint32_t generation) {
-    uint32_t number = atomic_fetch_add_explicit(&file->requests, 1, memory_order_relaxed) + 1;
-    struct context *connection = cell_copy(&file->root, generation);
+    uint32_t number;
+    struct context *connection = connection_asked(file, generation, thread->flow.serial, &number);
     struct context *request = context_root(connection, "req#", number, thread->flow.serial);
     if (request == NULL)
         context_release(connection);

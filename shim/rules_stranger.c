@@ -9,6 +9,7 @@
  * of the network's is, with a peer. A local one is, when it has a name itself: that is its listener's, so it
  * was accepted. The end of a pair has none, and nor does who has connected somewhere. */
 #include "../ctxstore/kernel.h"
+#include "connection.h"
 #include "leaks.h"
 #include "options.h"
 #include "rules_own.h"
@@ -54,14 +55,18 @@ void stranger_begins(struct thread *thread) {
 }
 
 bool stranger_serves(struct thread *thread, const struct passage *passage) {
-    if (file_is_shared(passage->file))
+    struct open_file *file = passage->file;
+    if (file_is_shared(file))
         return false;
     stranger_begins(thread);
+    if (!file_turns_out(file, FILE_CONNECTION))
+        return file_kind(file) == FILE_CONNECTION;
     struct context *root = root_connection(thread);
     leaks_ingress(thread, root, "a connection from elsewhere was read");
-    cell_put(&passage->file->root, passage->generation, root);
+    connection_begin(file, passage->generation, root);
+    connection_served(thread, file, passage->generation);
     atomic_store_explicit(&process_serves, true, memory_order_relaxed);
-    return file_turns_out(passage->file, FILE_CONNECTION);
+    return true;
 }
 
 bool stranger_asks(struct open_file *file) {

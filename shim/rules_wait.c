@@ -7,7 +7,9 @@
  *     nothing it continues the frame, POLLS_AT_MOST in a row (in doubt, if the frame is mixed); when it
  *     reports something, the next frame is *queued*: the last one's work may be done in it, so what it adopts
  *     is for sure for the very call that told so, and no longer (frame_passes). An exact loop is not asked
- *     again for POLLED_AT_MOST, lest the others wait too long.
+ *     again for POLLED_AT_MOST, lest the others wait too long. Where another thread has woken it up meanwhile
+ *     (an eventfd or a pipe that it watches has something from there) the work may be that thread's: then it
+ *     is asked.
  * E3  A wait whose timeout has run out ends the frame: what follows are timers, of which nothing is known.
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where
@@ -51,10 +53,15 @@ void wait_begins(struct thread *thread, struct wait *wait, long milliseconds) {
     rules_thread_waits(thread, wait->here);
 }
 
+/* Another thread has woken this loop up, to go on with what it has put into a list of the loop's own. */
+static bool is_woken(const struct wait *wait) {
+    return wait->epoll != NULL && interest_is_woken(wait->epoll->set, local.tid);
+}
+
 bool wait_has_work(struct thread *thread, const struct wait *wait) {
     struct frame *top = frame_top(thread);
     if (top == NULL || top->loop == NULL || top->loop->epoll != wait->epoll ||
-        !frame_same_wait(thread, top, wait->here) || top->polls >= POLLS_AT_MOST)
+        !frame_same_wait(thread, top, wait->here) || top->polls >= POLLS_AT_MOST || is_woken(wait))
         return false;
     uint64_t now = loop_clock();
     if (top->polls == 0)
@@ -82,12 +89,14 @@ static void batch_add(struct batch *batch, struct context *context) {
 }
 
 /* A connection whose answer is still being written is woken to go on; else for bytes of its next request. */
-static struct context *connection_context(const struct sighting *sighting, uint32_t events) {
+static struct context *connection_context(const struct thread *thread, const struct sighting *sighting,
+                                          uint32_t events) {
     struct open_file *file = sighting->file;
-    bool continues = file_has(file, FILE_OUTSTANDING) || file_has(file, FILE_UNFINISHED) ||
-                     (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
-    struct context *request = continues ? cell_copy(&file->cell, sighting->generation) : NULL;
-    return request != NULL ? request : cell_copy(&file->root, sighting->generation);
+    bool continues =
+        file_has(file, FILE_OUTSTANDING | FILE_UNFINISHED) || (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT;
+    uint64_t flow = thread->flow.serial;
+    struct context *request = continues ? connection_request(file, sighting->generation, flow) : NULL;
+    return request != NULL ? request : connection_root(file, sighting->generation, flow);
 }
 
 /* E7. What has been queued so far tells who has called; whoever adds to the queue before he calls may have
@@ -116,7 +125,7 @@ static struct context *event_context(struct thread *thread, const struct sightin
         return NULL;
     case FILE_CONNECTION: /* what is read from it next tells more */
         batch->connections++;
-        return connection_context(sighting, events);
+        return connection_context(thread, sighting, events);
     case FILE_EVENTFD:
         batch->wake_up = true;
         if (file->mailbox == NULL || !(sighting->asked & EPOLLET) || file_is_shared(file))
@@ -176,7 +185,7 @@ struct rest wait_continues(struct thread *thread, const struct wait *wait, int c
         return (struct rest){0};
     if (count <= 0 && top->polls < POLLS_AT_MOST) {
         top->polls++;
-        top->queued |= top->mixed || loop_timers_due(wait->loop);
+        top->queued |= top->mixed || loop_timers_due(wait->loop) || is_woken(wait);
         if (top->queued)
             frame_doubt(thread, EVIDENCE_EVENT);
         return (struct rest){0};
@@ -220,7 +229,7 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
-    frame->queued = queued || lent || frame->unread || loop_timers_due(wait->loop);
+    frame->queued = queued || lent || frame->unread || wait->loop->keeps || loop_timers_due(wait->loop);
     frame->various = batch->mixed || batch->first == NULL;
     frame_watch(frame);
     frame_inherits_debts(frame);

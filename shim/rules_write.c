@@ -41,7 +41,7 @@ struct context *doubt(struct thread *thread, struct context *request) {
  * nothing as long as nothing else of theirs is in doubt. */
 static bool read_here(const struct frame *frame, const struct open_file *file) {
     return frame->wait_serial != 0 &&
-           atomic_load_explicit(&file->served, memory_order_relaxed) == frame->wait_serial;
+           atomic_load_explicit(&file->served, memory_order_relaxed) == file_wait_mark(frame->wait_serial);
 }
 
 /* A frame that exact evidence gave to somebody else writes to a connection that waits for an answer.
@@ -50,13 +50,15 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     const struct frame *frame = frame_top(thread);
+    frame_crossed(thread);
     if (frame == NULL || !read_here(frame, file) || frame->lost)
         rules_contradicted(thread);
     passage->passing = true;
     if (file_has(file, FILE_DEFERS))
         return request;
     passage->foreign = true;
-    if (atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
+    if (atomic_load_explicit(&file->foreign, memory_order_relaxed) >= PUBLISHED ||
+        atomic_fetch_add_explicit(&file->foreign, 1, memory_order_relaxed) + 1 >= PUBLISHED)
         file_mark(file, FILE_PUBLISHES, true);
     if (!file_has(file, FILE_PUBLISHES))
         return doubt(thread, request);
@@ -87,14 +89,17 @@ static struct context *respond(struct passage *passage, struct context *request)
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
-    struct context *request = cell_copy(&file->cell, passage->generation);
+    struct context *request = connection_request(file, passage->generation, thread->flow.serial);
     const struct frame *frame = frame_top(thread);
     wake_up_answers(thread, request);
+    frame_answers_late(thread, file);
     bool surely = context_descends_surely(thread->flow.current, request);
     bool likely = context_descends(thread->flow.current, request);
     bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
     if (request == NULL || surely || same_doubt) {
         context_release(request);
+        if (surely)
+            frame_answers_itself(thread);
         passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
         if (surely)
             answered_itself(file);
@@ -115,7 +120,7 @@ static struct context *answer_context(struct thread *thread, struct passage *pas
     const struct frame *frame = frame_top(thread);
     if (frame == NULL || frame->file != passage->file || frame->provenance.evidence < EVIDENCE_READ)
         return NULL;
-    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     passage->passing = context_descends(thread->flow.current, request) &&
                        !context_descends_surely(thread->flow.current, request);
     if (passage->passing)
@@ -126,8 +131,9 @@ static struct context *answer_context(struct thread *thread, struct passage *pas
 
 /* A write that goes on with one that was cut short, or with a connect, belongs to who began it. */
 struct context *continuation_context(struct thread *thread, const struct passage *passage) {
-    struct context *owner =
-        frame_is_weak(thread) ? cell_copy(&passage->file->cell, passage->generation) : NULL;
+    struct context *owner = frame_is_weak(thread)
+                                ? carrier_context(passage->file, passage->generation, thread->flow.serial)
+                                : NULL;
     if (owner == NULL || context_descends_surely(thread->flow.current, owner)) {
         context_release(owner);
         return NULL;
@@ -214,10 +220,10 @@ static void answer_begins(struct passage *passage) {
     if (passage->foreign || file_kind(file) != FILE_CONNECTION || !file_has(file, FILE_OUTSTANDING))
         return;
     passage->answers = atomic_load_explicit(&file->requests, memory_order_acquire);
-    atomic_store_explicit(&file->answering, passage->answers, memory_order_release);
+    atomic_store_explicit(&file->answering, connection_answer(passage->answers), memory_order_release);
 }
 
-struct passage rules_write_open(struct open_file *file, struct outgoing outgoing, struct here here) {
+struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
         file_kind(file) != FILE_EVENTFD && !stranger_asks(file))
@@ -228,7 +234,7 @@ struct passage rules_write_open(struct open_file *file, struct outgoing outgoing
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
-        write_adopt(thread, &passage, &outgoing);
+        write_adopt(thread, &passage, outgoing);
     answer_begins(&passage);
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
@@ -246,7 +252,7 @@ static void answered(const struct passage *passage) {
 }
 
 static void answers_on(struct thread *thread, const struct passage *passage) {
-    struct context *request = cell_copy(&passage->file->cell, passage->generation);
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
     frame_answers_on(thread, request);
     context_release(request);
 }
@@ -265,9 +271,9 @@ static void answer_sent(const struct passage *passage) {
 }
 
 static void answer_failed(const struct passage *passage) {
-    uint32_t number = passage->answers;
-    if (number != 0)
-        atomic_compare_exchange_strong(&passage->file->answering, &number, 0);
+    uint16_t begun = connection_answer(passage->answers);
+    if (passage->answers != 0)
+        atomic_compare_exchange_strong(&passage->file->answering, &begun, 0);
 }
 
 static void write_socket(struct thread *thread, const struct passage *passage, long result, size_t asked) {
@@ -277,6 +283,8 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
     bool latest = !peer_asked_on(passage);
     if (answers && latest && !passage->foreign)
         trace_answer(thread, file, passage->generation);
+    if (answers)
+        connection_served(thread, file, passage->generation);
     if (result > 0 && !passage->foreign)
         answer_sent(passage);
     else if (!passage->foreign)

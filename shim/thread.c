@@ -3,6 +3,7 @@
 
 #include "../ctxstore/kernel.h"
 #include "../ctxstore/slab.h"
+#include "connection.h"
 #include "coroutine.h"
 #include "frame.h"
 #include "interruption.h"
@@ -48,7 +49,10 @@ static void thread_free(struct thread *thread) {
 enum { RESERVE = 4 };
 static _Thread_local struct slab_cache reserve;
 
+/* Not in a handler: it may have interrupted this. Nor after the thread's end: nobody would give it back. */
 struct thread *thread_prepare(void) {
+    if (thread_handler != 0 || ended)
+        return slab_take(&threads);
     if (reserve.free == NULL)
         reserve.free = slab_take_chain(&threads, RESERVE, &reserve.count);
     return reserve.free != NULL ? slab_cache_take(&reserve, &threads) : NULL;
@@ -133,9 +137,12 @@ struct thread *thread_enter_slow(uintptr_t here) {
 }
 
 void thread_leave_slow(void) {
-    thread_leave();
-    if (local.thread == NULL)
-        local.guard = GUARD_NO_RECORD;
+    if (local.thread != NULL) {
+        thread_leave();
+        return;
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    local.guard = GUARD_NO_RECORD;
 }
 
 int thread_pause(void) {
@@ -230,6 +237,7 @@ void thread_end(void) {
         graveyard_bury();
     frame_end_all(thread);
     flow_end(&thread->flow);
+    connection_thread_end(thread);
     trace_thread_end(thread);
     local.thread = NULL;
     frame_limit = UINTPTR_MAX;

@@ -16,6 +16,7 @@
 
 struct open_file;
 struct mailbox;
+struct recent;
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
@@ -32,6 +33,8 @@ struct loop {
     uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
     uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
+    bool keeps;              /* E0: it keeps requests in a list of its own, and goes on with them anywhere */
+    uint8_t copies;          /* E0: requests that it gave to a thread and answered itself */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -46,6 +49,8 @@ struct frame {
     struct loop *loop;      /* NULL: none */
     struct open_file *file; /* opened by a read: of what */
     uint32_t generation;
+    struct open_file *crossed; /* E0: read here, and another one was answered in its place; NULL: none */
+    uint32_t crossed_generation;
     uint64_t wait_serial;         /* names the wait: files that it reported carry it */
     struct provenance provenance; /* of its latest adoption */
     uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
@@ -61,6 +66,7 @@ struct frame {
     bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
+    bool away;                    /* ... with another thread, and so far nothing tells that it goes on here */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     bool fresh;                   /* ... and no hook was entered since it answered */
@@ -159,7 +165,7 @@ struct thread {
     _Atomic int tid;     /* the kernel's; 0: nobody's record */
     struct flow flow;
     unsigned depth; /* of frames */
-    unsigned known_loops, next_loop;
+    unsigned known_loops, next_loop, last_loop;
     uintptr_t stack_low, stack_high;      /* of the flow that is on; 0: not known */
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
@@ -174,11 +180,13 @@ struct thread {
     uintptr_t left_at;
     struct loop *ran_out;      /* E3: whose last wait ran out */
     struct open_file *closing; /* taken out of its slot by a close that is on its way */
+    struct recent *recent;     /* connections that it has served lately (connection.h) */
     unsigned reservations;
     bool managed; /* its end will be seen */
     enum turn turn;
     struct coroutine *coroutine; /* TURN_COROUTINE: which */
     uintptr_t own_low, own_high; /* the thread's own stack; 0: not known */
+    uint64_t own_clear;          /* no coroutine was on it when so many stacks had been added (coroutine.h) */
     struct trace_writer *trace;  /* its ring (trace.c); NULL: none yet */
     struct comm comm;
     struct otel_record *otel;          /* what it publishes to profilers (otel.h); NULL: nothing yet */
@@ -198,19 +206,20 @@ extern _Atomic(struct thread *) thread_records;
 extern _Thread_local uintptr_t frame_limit;
 
 /* States of the guard (local.guard), which only its thread changes:
- *   0                nobody is inside, there is a record and nothing to bury: the quick ways need look no
- * further GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
+ *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer. It is 0: a thread
+ *                    that the program has made by hand, with thread-local storage that is all zero, has none
+ *   GUARD_BORROWED   since a vfork: while the child runs in our memory, it finds the guard taken
  *   GUARD_HANDLER    in a signal handler that has not used the shim yet
  *   GUARD_BURY       nobody is inside, but values wait to be destroyed
- *   GUARD_NO_RECORD  nobody is inside; the thread has no record yet, or none any longer
+ *   GUARD_READY      nobody is inside, there is a record and nothing to bury: the quick ways look no further
  *   an address       of the stack frame that took it. A handler that leaves by siglongjmp never gives it
- * back; a later entry from a shallower address shows that. */
-enum { GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3 };
+ *                    back; a later entry from a shallower address shows that */
+enum { GUARD_NO_RECORD = 0, GUARD_BORROWED = 1, GUARD_HANDLER = 2, GUARD_BURY = 3, GUARD_READY = 4 };
 static inline bool guard_is_free(uintptr_t guard) {
-    return guard == 0 || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
+    return guard == GUARD_READY || guard == GUARD_BURY || guard == GUARD_NO_RECORD;
 }
 static inline bool guard_is_address(uintptr_t guard) {
-    return guard > GUARD_NO_RECORD;
+    return guard > GUARD_READY;
 }
 
 /* F12: the stack address of the innermost signal handler of the program's that is running; 0: none. One that
@@ -220,7 +229,7 @@ extern _Thread_local uintptr_t thread_handler;
 /* This thread's record, with the guard taken; NULL when there is nothing to do: before start-up, inside
  * the guard, after the thread's end, without memory. Give it back with thread_leave. */
 struct thread *thread_enter_slow(uintptr_t here);
-/* What the guard's 0 says, for the compiler's use. */
+/* What GUARD_READY says, for the compiler's use. */
 static inline struct thread *thread_known(void) {
     struct thread *thread = local.thread;
     if (thread == NULL)
@@ -229,7 +238,7 @@ static inline struct thread *thread_known(void) {
 }
 static inline struct thread *thread_enter(void) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    if (__builtin_expect(local.guard != 0 || !process_check(), 0))
+    if (__builtin_expect(local.guard != GUARD_READY || !process_check(), 0))
         return thread_enter_slow(here);
     local.guard = here;
     atomic_signal_fence(memory_order_seq_cst);
@@ -238,7 +247,7 @@ static inline struct thread *thread_enter(void) {
 /* The same for a thread that has a record and nothing to bury, without looking whether this is a fork child:
  * enough for what touches nothing but the thread's own. */
 static inline struct thread *thread_enter_known(void) {
-    if (__builtin_expect(local.guard != 0, 0))
+    if (__builtin_expect(local.guard != GUARD_READY, 0))
         return NULL;
     local.guard = (uintptr_t)__builtin_frame_address(0);
     atomic_signal_fence(memory_order_seq_cst);
@@ -246,12 +255,12 @@ static inline struct thread *thread_enter_known(void) {
 }
 static inline void thread_leave(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    local.guard = __builtin_expect(graveyard_empty(), 1) ? 0 : GUARD_BURY;
+    local.guard = __builtin_expect(graveyard_empty(), 1) ? GUARD_READY : GUARD_BURY;
 }
 /* After thread_enter_known, when no value can have been dropped since. */
 static inline void thread_leave_known(void) {
     atomic_signal_fence(memory_order_seq_cst);
-    local.guard = 0;
+    local.guard = GUARD_READY;
 }
 /* Where there may be no record. */
 void thread_leave_slow(void);

@@ -24,7 +24,10 @@ enum { NAMED = 512, PATH_ROOM = 4096 + OPTION_TEXT_ROOM, COMM = 16 };
 
 /* Of a ring, and its thread's alone. */
 struct trace_writer {
+    struct trace_header *header; /* of the file that it is in */
     struct trace_slot *slots;
+    uint32_t count; /* of slots, a power of two */
+    uint32_t ring;  /* its number */
     uint64_t next;
     struct {
         uint64_t serial, position;
@@ -141,9 +144,13 @@ static void begin_incoming(void) {
     thread_leave();
 }
 
+static struct trace_writer *writers_make(void) {
+    return kernel_map((TRACE_RINGS * sizeof *writers + 4095) / 4096 * 4096);
+}
+
 static void file_start(void) {
     path_set();
-    writers = kernel_map((TRACE_RINGS * sizeof *writers + 4095) / 4096 * 4096);
+    writers = writers_make();
     if (writers == NULL || !trace_open(true)) {
         say((const char *[]){"ctxshim: trace: ", path, " cannot be made; there is no timeline\n", NULL});
         return;
@@ -160,18 +167,29 @@ void trace_start(void) {
         begin_incoming();
 }
 
-/* The mapping is the parent's file. */
+/* The mapping is the parent's file. A handler may have interrupted the writing of an event, and then forked:
+ * what goes on here after it finds memory where it was. */
+static void leave_parents(void) {
+    if (guard_is_free(local.guard) || local.guard == GUARD_HANDLER) {
+        kernel_unmap(header, file_size());
+        memset(writers, 0, TRACE_RINGS * sizeof *writers);
+    } else {
+        mapfile_leave(header, file_size());
+        writers = writers_make();
+    }
+    header = NULL;
+}
+
 void trace_forked(void) {
     if (header == NULL)
         return;
-    kernel_unmap(header, file_size());
-    header = NULL;
+    leave_parents();
     if (local.thread != NULL)
         local.thread->trace = NULL;
-    memset(writers, 0, TRACE_RINGS * sizeof *writers);
     for (int i = 0; i < TRACE_RINGS / 64; i++)
         atomic_store_explicit(&taken[i], 0, memory_order_relaxed);
-    trace_open(false);
+    if (writers != NULL)
+        trace_open(false);
     trace_on = header != NULL || is_shown();
 }
 
@@ -189,35 +207,44 @@ static int ring_take(void) {
 }
 
 /* A new ring's space is taken now. */
-static bool ring_prepare(int ring) {
-    struct trace_writer *writer = &writers[ring];
-    size_t size = header->slots * sizeof(struct trace_slot);
+static bool ring_prepare(struct trace_writer *writer, struct trace_header *file, uint32_t ring) {
+    uint32_t count = slots_wanted(), rings = atomic_load_explicit(&file->rings, memory_order_relaxed);
+    size_t size = count * sizeof(struct trace_slot);
     if (writer->slots != NULL)
         return true;
-    struct trace_slot *slots = (struct trace_slot *)((char *)header + TRACE_HEADER + (size_t)ring * size);
+    struct trace_slot *slots = (struct trace_slot *)((char *)file + TRACE_HEADER + ring * size);
     if (!mapfile_take(slots, size))
         return false;
+    writer->header = file;
+    writer->count = count;
+    writer->ring = ring;
     writer->slots = slots;
-    uint32_t rings = atomic_load_explicit(&header->rings, memory_order_relaxed);
-    while (rings < (uint32_t)ring + 1 &&
-           !atomic_compare_exchange_weak_explicit(&header->rings, &rings, (uint32_t)ring + 1,
-                                                  memory_order_release, memory_order_relaxed))
+    while (rings < ring + 1 &&
+           !atomic_compare_exchange_weak_explicit(&file->rings, &rings, ring + 1, memory_order_release,
+                                                  memory_order_relaxed))
         ;
     return true;
 }
 
+static struct trace_writer *ring_begin(struct trace_header *file, struct trace_writer *of) {
+    int ring = ring_take();
+    return ring >= 0 && ring_prepare(&of[ring], file, (uint32_t)ring) ? &of[ring] : &no_ring;
+}
+
 /* A child of a fork that no hook saw is set right by the next call that looks: until then it has no ring, and
- * the one that it inherited is its parent's. */
+ * the one that it inherited is its parent's. A handler that forks may come in between (leave_parents): what
+ * is at hand then, is used to the end. */
 static struct trace_writer *writer_of(struct thread *thread) {
-    if (header == NULL || atomic_load_explicit(process_mine, memory_order_relaxed) == 0)
+    struct trace_header *file = *(struct trace_header *volatile *)&header;
+    struct trace_writer *writer = *(struct trace_writer *volatile *)&thread->trace;
+    struct trace_writer *all = *(struct trace_writer *volatile *)&writers;
+    if (file == NULL || all == NULL || atomic_load_explicit(process_mine, memory_order_relaxed) == 0)
         return NULL;
-    if (thread->trace == NULL) {
-        int ring = ring_take();
-        thread->trace = ring >= 0 && ring_prepare(ring) ? &writers[ring] : &no_ring;
-    }
-    if (thread->trace->slots != NULL)
-        return thread->trace;
-    atomic_fetch_add_explicit(&header->missed, 1, memory_order_relaxed);
+    if (writer == NULL)
+        thread->trace = writer = ring_begin(file, all);
+    if (writer->slots != NULL)
+        return writer;
+    atomic_fetch_add_explicit(&file->missed, 1, memory_order_relaxed);
     return NULL;
 }
 
@@ -225,7 +252,7 @@ static struct trace_writer *writer_of(struct thread *thread) {
 
 /* The next slot, empty to whoever reads meanwhile. */
 static struct trace_slot *slot_begin(struct trace_writer *writer) {
-    struct trace_slot *slot = &writer->slots[writer->next & (header->slots - 1)];
+    struct trace_slot *slot = &writer->slots[writer->next & (writer->count - 1)];
     atomic_store_explicit(&slot->number, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->check, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
@@ -236,7 +263,7 @@ static void slot_end(struct trace_writer *writer, struct trace_slot *slot) {
     uint64_t number = ++writer->next;
     atomic_store_explicit(&slot->check, (uint32_t)number, memory_order_release);
     atomic_store_explicit(&slot->number, number, memory_order_release);
-    atomic_store_explicit(&header->next[writer - writers], number, memory_order_release);
+    atomic_store_explicit(&writer->header->next[writer->ring], number, memory_order_release);
 }
 
 static void text_rest(struct trace_writer *writer, int tid, const char *text, size_t length) {
@@ -296,7 +323,7 @@ static void thread_name_put(struct trace_writer *writer, int tid) {
  * overwritten. */
 static void put(struct thread *thread, struct trace_writer *writer, struct event event) {
     enum { SOON = 32 };
-    uint64_t again = header->slots / 4, at = writer->next;
+    uint64_t again = writer->count / 4, at = writer->next;
     int tid = atomic_load_explicit(&thread->tid, memory_order_relaxed);
     event_put(writer, tid, &event);
     if (at == 0 || (at < SOON && writer->next >= SOON) || at / again != writer->next / again)
@@ -307,7 +334,7 @@ static void put(struct thread *thread, struct trace_writer *writer, struct event
 
 static bool is_named(const struct trace_writer *writer, uint64_t serial) {
     uint64_t position = writer->named[serial % NAMED].position;
-    return writer->named[serial % NAMED].serial == serial && position + header->slots / 4 > writer->next;
+    return writer->named[serial % NAMED].serial == serial && position + writer->count / 4 > writer->next;
 }
 
 /* What `type` says of the context: its whole stack, and whose it is. */
@@ -431,6 +458,6 @@ void trace_thread_end(struct thread *thread) {
     put(thread, writer, (struct event){.type = TRACE_LEAVE});
     thread_name_put(writer, atomic_load_explicit(&thread->tid, memory_order_relaxed));
     memset(writer->named, 0, sizeof writer->named);
-    size_t ring = (size_t)(writer - writers);
-    atomic_fetch_and_explicit(&taken[ring / 64], ~(UINT64_C(1) << ring % 64), memory_order_release);
+    atomic_fetch_and_explicit(&taken[writer->ring / 64], ~(UINT64_C(1) << writer->ring % 64),
+                              memory_order_release);
 }

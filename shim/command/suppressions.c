@@ -9,8 +9,7 @@
 
 struct suppression {
     char *pattern; /* as it was written */
-    GRegex *regex;
-    guint64 used; /* leaks */
+    guint64 used;  /* leaks */
 };
 
 struct suppressions {
@@ -20,27 +19,6 @@ struct suppressions {
 static void suppression_clear(gpointer data) {
     struct suppression *suppression = data;
     g_free(suppression->pattern);
-    g_regex_unref(suppression->regex);
-}
-
-/* * is anything; ^ at the beginning and $ at the end hold on to them; all else is itself. */
-static GRegex *compile(const char *pattern) {
-    GString *expression = g_string_new(NULL);
-    size_t length = strlen(pattern);
-    for (size_t i = 0; i < length; i++) {
-        if (pattern[i] == '*') {
-            g_string_append(expression, ".*");
-        } else if ((pattern[i] == '^' && i == 0) || (pattern[i] == '$' && i == length - 1)) {
-            g_string_append_c(expression, pattern[i]);
-        } else {
-            char *literal = g_regex_escape_string(pattern + i, 1);
-            g_string_append(expression, literal);
-            g_free(literal);
-        }
-    }
-    GRegex *regex = g_regex_new(expression->str, G_REGEX_RAW | G_REGEX_DOTALL, 0, NULL);
-    g_string_free(expression, TRUE);
-    return regex;
 }
 
 /* False when the line means nothing. */
@@ -52,10 +30,9 @@ static gboolean line_take(struct suppressions *suppressions, char *line) {
     if (*line == '\0')
         return TRUE;
     const char *pattern = g_str_has_prefix(line, "leak:") ? line + strlen("leak:") : "";
-    GRegex *regex = *pattern != '\0' ? compile(pattern) : NULL;
-    if (regex == NULL)
+    if (*pattern == '\0')
         return FALSE;
-    struct suppression suppression = {g_strdup(pattern), regex, 0};
+    struct suppression suppression = {g_strdup(pattern), 0};
     g_array_append_val(suppressions->all, suppression);
     return TRUE;
 }
@@ -87,12 +64,37 @@ void suppressions_free(struct suppressions *suppressions) {
     g_free(suppressions);
 }
 
+/* * is anything; ^ at the beginning and $ at the end hold on to them; all else is itself. Backtracks to the
+ * last star alone, which can take what an earlier one could: names and patterns may be anybody's. */
+static gboolean text_matches(const char *pattern, const char *text) {
+    gboolean from_start = *pattern == '^', to_end;
+    const char *at = from_start ? pattern + 1 : pattern, *end = at + strlen(at);
+    const char *star = from_start ? NULL : at, *resume = text;
+    to_end = end > at && end[-1] == '$';
+    end -= to_end;
+    while (at < end || (to_end && *text != '\0')) {
+        if (at < end && *at == '*') {
+            star = ++at;
+            resume = text;
+        } else if (at < end && *text != '\0' && *at == *text) {
+            at++;
+            text++;
+        } else if (star != NULL && *resume != '\0') {
+            at = star;
+            text = ++resume;
+        } else {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 static gboolean matches(const struct suppression *suppression, const char *operations,
                         const GPtrArray *stack) {
-    if (g_regex_match(suppression->regex, operations, 0, NULL))
+    if (text_matches(suppression->pattern, operations))
         return TRUE;
     for (guint i = 0; i < stack->len; i++)
-        if (g_regex_match(suppression->regex, g_ptr_array_index(stack, i), 0, NULL))
+        if (text_matches(suppression->pattern, g_ptr_array_index(stack, i)))
             return TRUE;
     return FALSE;
 }

@@ -268,6 +268,8 @@ CASE(H14, a_cancelled_write_leaves_nothing_in_the_mailbox) {
     pthread_t thread;
     blocking_event = eventfd(0, 0);
     REQUIRE(pthread_create(&thread, NULL, write_until_cancelled, NULL) == 0);
+    struct pollfd written = {blocking_event, POLLIN, 0}; /* the first write; the second one waits */
+    REQUIRE(kernel_call(SYS_poll, (long)&written, 1, 30000, 0, 0, 0) == 1);
     usleep(50000);
     pthread_cancel(thread);
     pthread_join(thread, NULL);

@@ -88,6 +88,60 @@ CASE(E0, nor_does_what_was_handed_on) {
     EXPECT_STACK("conn#2 req#1");
 }
 
+/* What other threads have put into a list of the loop's is worked off between its batches, without a wait. */
+CASE_WITH("dispatch=exact", E0, what_follows_a_request_that_was_given_to_a_thread_is_in_doubt) {
+    int worker = eventfd(0, EFD_NONBLOCK);
+    connect_all();
+    for (volatile int round = 0; round < 3; round++) {
+        raw_write(clients[1], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(1);
+        poke(worker);
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        EXPECT_STACK(round == 0 ? "conn#1 req#1" : round == 1 ? "conn#1 req#2" : "conn#1 req#3");
+        poke(worker);
+        LOG(); /* the other one's */
+        EXPECT(in_doubt());
+        ANSWER(1);
+        REQUIRE(WAIT(1) == 0);
+        ANSWER(0);
+    }
+}
+
+/* It only tells a thread, and goes on with the request itself. */
+CASE(E0, a_loop_that_answers_what_it_gave_to_a_thread_is_learnt) {
+    int worker = eventfd(0, EFD_NONBLOCK);
+    connect_all();
+    for (volatile int round = 0; round < 12; round++) {
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        poke(worker);
+        if (round >= 8) {
+            LOG();
+            EXPECT(!in_doubt());
+        }
+        ANSWER(0);
+    }
+}
+
+/* One request is kept until the next comes: after the first time that is known. */
+CASE_WITH("dispatch=exact", E0, a_loop_that_answers_one_request_in_the_frame_of_the_next_is_in_doubt) {
+    connect_all();
+    for (volatile int round = 0; round < 5; round++) {
+        int which = round % 2;
+        raw_write(clients[which], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(which);
+        LOG();
+        EXPECT(in_doubt() == (round > 1));
+        if (round > 0)
+            ANSWER(1 - which);
+    }
+}
+
 /* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
  */
 static _Atomic int to_read, have_read;
@@ -178,6 +232,33 @@ CASE_WITH("dispatch=exact", E2, an_exact_loop_has_nothing_queued_from_others) {
         EXPECT_STACK(step < 2 ? "" : step < 13 ? "conn#1 req#1" : "conn#2");
     }
     raw_close(client);
+}
+
+static void *pokes(void *fd) {
+    poke(*(int *)fd);
+    return NULL;
+}
+
+CASE_WITH("dispatch=exact", E2, a_loop_that_another_thread_has_woken_up_may_go_on_with_its_work) {
+    int wake = eventfd(0, EFD_NONBLOCK), woken = 0;
+    pthread_t other;
+    connect_all();
+    watch(epoll_fd, EPOLL_CTL_ADD, wake, EPOLLIN);
+    for (volatile int step = 0; step < 3; step++) {
+        if (step == 0)
+            raw_write(clients[0], "question");
+        woken = WAIT(step == 0 ? 1000 : 0);
+        if (step == 0)
+            READ(0);
+        EXPECT(step == 2 || woken == !step);
+        LOG();
+        EXPECT(in_doubt() == (step == 2));
+        if (step == 1) {
+            REQUIRE(pthread_create(&other, NULL, pokes, &wake) == 0);
+            pthread_join(other, NULL);
+        }
+    }
+    EXPECT(woken == 1 && events[0].data.fd == wake); /* the kernel was asked */
 }
 
 /* A loop whose wait lies deeper than its callbacks. */

@@ -222,3 +222,26 @@ CASE(F7, a_service_whose_input_is_a_connection_serves_it) {
     REQUIRE(waitpid(child, &status, 0) == child);
     EXPECT(status == 0);
 }
+
+/* What one of them leaves behind is not another one's memory: they are not of one size (openfile.c). */
+CASE(F7, connections_from_here_and_elsewhere_come_and_go) {
+    int listener = listen_somewhere();
+    for (int i = 0; i < 300; i++) {
+        int clients[2], servers[2];
+        servers[0] = passed(accepted_elsewhere(listener, &clients[0]));
+        clients[1] = raw_connect(listener);
+        servers[1] = accept(listener, NULL, NULL);
+        for (int k = 0; k < 2; k++) {
+            raw_write(clients[k], "question");
+            EXPECT(hear(servers[k]) > 0);
+            say_to(servers[k], "answer");
+        }
+        int counter = eventfd(0, 0);
+        poke(counter);
+        close(servers[i % 2]);
+        close(counter);
+        close(servers[1 - i % 2]);
+        raw_close(clients[0]);
+        raw_close(clients[1]);
+    }
+}

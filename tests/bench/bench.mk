@@ -2,7 +2,7 @@
 # of ours. `make test` builds them, so that they stay buildable.
 
 BENCH := $(BUILD)/tests/bench
-BENCH_PROGRAMS := $(BENCH)/store $(BENCH)/thread
+BENCH_PROGRAMS := $(BENCH)/store $(BENCH)/thread $(BENCH)/connections $(BENCH)/costs
 TEST_PREREQS += $(BENCH_PROGRAMS)
 BENCH_COMMON := $(addprefix tests/bench/, measure.c)
 BENCH_STORE := $(BENCH_COMMON) $(addprefix tests/bench/, store.c contexts.c two_threads.c rows_store.c \
@@ -21,6 +21,14 @@ $(BENCH)/store: $(BENCH_STORE) $(BENCH_HEADERS) $(BENCH)/libtls.so
 $(BENCH)/thread: tests/bench/thread.c $(BENCH_COMMON) $(BENCH_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+$(BENCH)/costs: tests/bench/costs.c $(BENCH_COMMON) $(BENCH_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -Ishim -o $@ $(filter %.c,$^) $(LDFLAGS) -pthread
+
+$(BENCH)/connections: tests/bench/connections.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(LDFLAGS)
 
 # The store's map beside a flat array and a hash array mapped trie: this one links the store's files.
 $(BENCH)/maps: tests/bench/maps.c $(BENCH_COMMON) $(BENCH_HEADERS) $(wildcard ctxstore/*.c ctxstore/*.h)
@@ -41,6 +49,12 @@ TEST_PREREQS += $(BENCH)/hooks
 $(BUILD)/tests/test_hooks_cost: tests/bench/test_hooks_cost.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LDFLAGS) -lcriterion
+
+TEST_BINARIES += $(BUILD)/tests/test_connection_memory
+TEST_PREREQS += $(BENCH)/connections
+$(BUILD)/tests/test_connection_memory: tests/bench/test_connection_memory.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< $(LDFLAGS) -lcriterion
 
 .PHONY: bench-hooks
 bench-hooks: $(BENCH)/hooks $(BUILD)/libctxshim.so

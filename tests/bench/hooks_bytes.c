@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static char buffer[64];
@@ -43,6 +44,26 @@ static void recv_untracked(void) {
 }
 static void send_untracked(void) {
     send(null, buffer, 1, 0);
+}
+static struct iovec one_byte = {buffer, 1};
+static struct msghdr message = {.msg_iov = &one_byte, .msg_iovlen = 1};
+static void readv_untracked(void) {
+    sure(readv(zero, &one_byte, 1), "readv");
+}
+static void writev_untracked(void) {
+    sure(writev(null, &one_byte, 1), "writev");
+}
+static void recvfrom_untracked(void) {
+    recvfrom(null, buffer, 1, 0, NULL, NULL);
+}
+static void sendto_untracked(void) {
+    sendto(null, buffer, 1, 0, NULL, 0);
+}
+static void recvmsg_untracked(void) {
+    recvmsg(null, &message, 0);
+}
+static void sendmsg_untracked(void) {
+    sendmsg(null, &message, 0);
 }
 static void read_nothing(void) {
     (void)!read(quiet.server, buffer, 1);
@@ -150,6 +171,12 @@ const struct hook_case hook_cases_bytes[] = {
     {"write, untracked", NULL, write_untracked, 0},
     {"recv, untracked", NULL, recv_untracked, 0},
     {"send, untracked", NULL, send_untracked, 0},
+    {"readv, untracked", NULL, readv_untracked, 0},
+    {"writev, untracked", NULL, writev_untracked, 0},
+    {"recvfrom, untracked", NULL, recvfrom_untracked, 0},
+    {"sendto, untracked", NULL, sendto_untracked, 0},
+    {"recvmsg, untracked", NULL, recvmsg_untracked, 0},
+    {"sendmsg, untracked", NULL, sendmsg_untracked, 0},
     {"read, connection, nothing there", NULL, read_nothing, 0},
     {"write, connection, nothing asked", drain_unasked, write_unasked, 0},
     {"read, opens a request", answer_and_ask, get, 0},

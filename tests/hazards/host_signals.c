@@ -124,6 +124,47 @@ HOST_CASE(H19, blocking_calls_are_interrupted) {
     timer_delete(ticking);
 }
 
+static volatile sig_atomic_t in_child, children, children_well;
+
+static void tick_once(long microseconds) {
+    struct itimerspec next = {{0, 0}, {0, microseconds * 1000}};
+    timer_settime(ticking, 0, &next, NULL);
+}
+
+static void fork_and_go_on(int number) {
+    int status = -1;
+    (void)number;
+    pid_t child = fork();
+    if (child == 0) {
+        in_child = 1;
+        return;
+    }
+    while (waitpid(child, &status, 0) == -1 && errno == EINTR)
+        ;
+    children++;
+    children_well += status == 0;
+    tick_once(500 + children * 7 % 50);
+}
+
+/* The handler's fork interrupts the writing of an event, which goes on in both. */
+HOST_CASE(H3, a_handler_forks_while_the_timeline_is_written) {
+    ctxshim_scope scopes[4];
+    int rest = 100, wanted = storm_scale(40, 400);
+    tick_at_1_khz(fork_and_go_on, SA_RESTART);
+    tick_once(1000);
+    while (children < wanted && rest > 0) {
+        for (int i = 0; i < 4; i++)
+            scopes[i] = ctxshim_push("interrupted");
+        for (int i = 3; i >= 0; i--)
+            ctxshim_pop(&scopes[i]);
+        rest -= in_child;
+    }
+    if (in_child)
+        _exit(0);
+    timer_delete(ticking);
+    EXPECT(children_well == children);
+}
+
 static sigjmp_buf back;
 static _Atomic long jumps;
 

@@ -2,6 +2,7 @@
 #include "storm.h"
 
 #include <dlfcn.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -101,6 +102,83 @@ HOST_CASE(H11, the_object_is_never_unloaded) {
     for (int i = 0; self != NULL && i < 10; i++)
         dlclose(self);
     EXPECT(storm_once() == 0);
+}
+
+static pthread_key_t successor_key;
+static _Atomic int generations;
+
+static void *begin_generation(void *unused) {
+    pthread_setspecific(successor_key, &successor_key);
+    return unused;
+}
+
+static void start_successor(void *value) {
+    pthread_t thread;
+    (void)value;
+    if (atomic_fetch_add(&generations, -1) > 0 && pthread_create(&thread, NULL, begin_generation, NULL) == 0)
+        pthread_detach(thread);
+}
+
+static long resident_pages(void) {
+    char text[64] = "";
+    long pages = 0;
+    int fd = open("/proc/self/statm", O_RDONLY);
+    if (read(fd, text, sizeof text - 1) > 0)
+        sscanf(text, "%*d %ld", &pages);
+    close(fd);
+    return pages;
+}
+
+/* What a thread makes after its end is given back, too. */
+HOST_CASE(H11, threads_that_start_their_successor_as_they_end) {
+    long before = 0;
+    REQUIRE(pthread_key_create(&successor_key, start_successor) == 0);
+    for (int round = 0; round < 4; round++) {
+        pthread_t first;
+        atomic_store(&generations, 500);
+        REQUIRE(pthread_create(&first, NULL, begin_generation, NULL) == 0);
+        pthread_join(first, NULL);
+        while (atomic_load(&generations) >= 0)
+            usleep(1000);
+        if (round == 0)
+            before = resident_pages();
+    }
+    EXPECT(resident_pages() - before < 1000);
+}
+
+#if defined(__x86_64__)
+static _Alignas(4096) char own_storage[1 << 16]; /* the shim's and libc's lie below the middle */
+static char own_stack[1 << 16] __attribute__((aligned(16)));
+static _Atomic int by_hand, by_hand_id;
+
+/* Its end is the system call: it is no thread of libc's. */
+static int made_by_hand(void *argument) {
+    char text[16];
+    for (int i = 0; i < 100; i++) {
+        ctxshim_scope scope = ctxshim_push("by hand");
+        ctxshim_stack(text, sizeof text);
+        ctxshim_pop(&scope);
+        ctxshim_release(ctxshim_capture());
+        by_hand += close(dup(*(int *)argument)) == 0;
+    }
+    return 0;
+}
+#endif
+
+/* Its thread-local storage is all zero, and nothing has set it up. */
+HOST_CASE(H11, a_thread_made_by_hand) {
+#if defined(__x86_64__)
+    int fd = open("/dev/null", O_RDONLY);
+    char *storage = own_storage + sizeof own_storage / 2;
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                CLONE_SETTLS | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID;
+    *(char **)storage = *(char **)(storage + 16) = storage; /* where libc looks for the thread itself */
+    REQUIRE(clone(made_by_hand, own_stack + sizeof own_stack, flags, &fd, &by_hand_id, storage, &by_hand_id) >
+            0);
+    while (atomic_load(&by_hand_id) != 0)
+        usleep(1000);
+    printf("%d\n", atomic_load(&by_hand));
+#endif
 }
 
 /* --- H14 ------------------------------------------------------------------------------------------ */

@@ -15,12 +15,25 @@
 static const char *const ways[] = {EVERYTHING, "dispatch=exact:annotate=stderr", NULL};
 /* What exact dispatch changes by its nature is promised for the default alone (E0). */
 static const char *const default_ways[] = {EVERYTHING, NULL};
+/* Each process makes a file of its own. */
+static const char *const timeline_ways[] = {"${dir:+trace=$dir/timeline:}otel=1", NULL};
+/* To walk a stack takes libunwind, whose thread-local storage only libc can set up. */
+static const char *const by_hand_ways[] = {"annotate=stderr:leaks=1:log_path=${dir:-/nonexistent}/report",
+                                           "dispatch=exact", NULL};
+
+static const char *const *ways_of(const char *name) {
+    if (strstr(name, "timeline") != NULL)
+        return timeline_ways;
+    if (strstr(name, "thread_made_by_hand") != NULL)
+        return by_hand_ways;
+    return g_str_has_prefix(name, "E0/") ? default_ways : ways;
+}
 
 /* Called by the lines of the host_*.c files (case.h). */
 void expect_case(const char *name, const char *options, bool plain_too) {
     char *script = g_strdup_printf("cd $TREE; ctx " BUILD "/tests/hazards/cases %s; echo status $?\n", name);
     if (plain_too) {
-        pair_expect_same(script, "status 0", g_str_has_prefix(name, "E0/") ? default_ways : ways);
+        pair_expect_same(script, "status 0", ways_of(name));
     } else {
         struct outcome outcome = pair_run(script, options[0] != '\0' ? options : EVERYTHING);
         cr_expect(outcome.status == 0 && strstr(outcome.out, "status 0\n") != NULL, "%s: status %d\n%s%s",

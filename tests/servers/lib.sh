@@ -41,6 +41,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 run=$(od -An -N4 -tx1 /dev/urandom | tr -d ' \n') # in all markers
 stop_signal=TERM                                  # what ends the server that is started next
 started=
+lacking=0 # so many lines of its log a server may drop by itself
 
 no_verdict() {
     echo "$(basename "$0"): $*" >&2
@@ -253,6 +254,7 @@ verdict() {
             set -- "$@" "--annotated=$log"
             shift
         done
+        set -- "$@" "--lacking=$lacking"
     else
         set --
     fi

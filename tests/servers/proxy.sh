@@ -48,6 +48,7 @@ backend back
     server one 127.0.0.1:$back_port
 END
     stations=3,3,1 # under contention for its output it drops lines of its log
+    lacking=$((CLIENTS * REQUESTS / 20))
     log=$work/stdout
     set -- haproxy -db -f "$work/haproxy.cfg"
     ;;

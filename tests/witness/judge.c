@@ -39,6 +39,7 @@ static struct {
     char **annotated;
     int explain;
     int allow_unknown;
+    int lacking; /* annotated lines */
 } options;
 
 /* What one process knows of one marker. */
@@ -347,7 +348,7 @@ static bool judge_log(const char *path) {
         seen += marker != NULL;
         g_free(marker);
     }
-    if (seen < options.requests || seen == 0)
+    if (seen + options.lacking < options.requests || seen == 0)
         trial.annotated_short = true;
     g_strfreev(lines);
     return lines != NULL;
@@ -440,6 +441,8 @@ static bool parse_options(int *argc, char ***argv) {
          "Show the first N offending sightings on stderr", "N"},
         {"allow-unknown", 0, 0, G_OPTION_ARG_INT, &options.allow_unknown, "Accept up to N unknown sightings",
          "N"},
+        {"lacking", 0, 0, G_OPTION_ARG_INT, &options.lacking,
+         "Accept annotated logs that lack up to N lines: the server drops some", "N"},
         G_OPTION_ENTRY_NULL};
     GOptionContext *const context = g_option_context_new("DIRECTORY - judge what the witness saw");
     GError *error = NULL;
@@ -452,7 +455,8 @@ static bool parse_options(int *argc, char ***argv) {
         g_error_free(error);
         return false;
     }
-    if (*argc != 2 || options.requests < 0 || options.allow_unknown < 0 || options.explain < 0) {
+    if (*argc != 2 || options.requests < 0 || options.allow_unknown < 0 || options.lacking < 0 ||
+        options.explain < 0) {
         fprintf(stderr, "judge: one directory, and numbers from 0 on; see judge --help\n");
         return false;
     }

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <glib/gstdio.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -92,6 +93,30 @@ static bool open_connection(struct connection *connection, const struct protocol
     return protocol->greet == NULL || protocol->greet(connection);
 }
 
+/* How long answers took, in buckets each two thousandths wider than the last: enough for a percentile. */
+enum { BUCKETS = 8192 };
+static const double wider = 1.002;
+static atomic_uint took_so_long[BUCKETS];
+
+static double bucket_end(int bucket) {
+    return pow(wider, bucket + 1);
+}
+
+static void note_time(double microseconds) {
+    const int bucket = microseconds > 1 ? (int)(log(microseconds) / log(wider)) : 0;
+    atomic_fetch_add_explicit(&took_so_long[bucket < BUCKETS ? bucket : BUCKETS - 1], 1,
+                              memory_order_relaxed);
+}
+
+/* Microseconds within which that share of the answers came. */
+static double share_within(double share, unsigned count) {
+    unsigned seen = 0;
+    int bucket = 0;
+    while (bucket < BUCKETS - 1 && (seen += atomic_load(&took_so_long[bucket])) < share * count)
+        bucket++;
+    return bucket_end(bucket);
+}
+
 static void *be_client(void *data) {
     struct client *const client = data;
     open_connection(&client->connection, client->protocol);
@@ -101,8 +126,10 @@ static void *be_client(void *data) {
          i++) {
         if (options.think_us > 0)
             usleep((unsigned)rand_r(&client->seed) % (unsigned)options.think_us);
+        const double asked = now();
         if (!ask_once(client, (unsigned)(client->number * options.requests + i % options.requests)))
             break;
+        note_time((now() - asked) * 1e6);
         atomic_fetch_add(&done, 1);
     }
     if (client->connection.fd >= 0)
@@ -151,6 +178,8 @@ static int run_clients(const struct protocol *protocol) {
     const unsigned count = atomic_load(&done);
     printf("load: %u of %u requests done, run %08x, %.0f/s\n", count,
            options.seconds > 0 ? count : (unsigned)(options.clients * options.requests), run, count / took);
+    printf("half within %.0f us, 99 of 100 within %.0f us\n", share_within(0.5, count),
+           share_within(0.99, count));
     return atomic_load(&failed) ? EXIT_REFUSED : EXIT_SUCCESS;
 }
 

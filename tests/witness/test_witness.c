@@ -355,6 +355,13 @@ Test(judge, a_log_that_lacks_lines_fails) {
            "; annotated lines: 0 right, 0 wrong, 0 unknown, 0 mixed; too few: a log lacks annotated lines\n");
 }
 
+Test(judge, a_log_may_lack_what_its_server_drops) {
+    judged(RECORD("read", A, "conn#1 req#1") RECORD("read", B, "conn#1 req#2"), "[conn#1 req#1] got " A "\n",
+           "--requests 2 --lacking 1", 0,
+           "2 requests, 2 sightings (2 reads, 0 writes, 0 log lines): 2 right, 0 wrong, 0 unknown, 0 mixed; "
+           "annotated lines: 1 right, 0 wrong, 0 unknown, 0 mixed\n");
+}
+
 Test(judge, explains_the_offenders) {
     char *const directory = make_directory();
     char *output = NULL;

@@ -39,7 +39,7 @@ $(BUILD)/tests/judge: tests/witness/judge.c
 LOAD_SOURCES := $(addprefix tests/witness/,load.c load_connection.c load_protocol.c)
 $(BUILD)/tests/load: $(LOAD_SOURCES) tests/witness/load.h
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(LOAD_SOURCES) $(WITNESS_GLIB) -pthread
+	$(CC) $(CFLAGS) -o $@ $(LOAD_SOURCES) $(WITNESS_GLIB) -lm -pthread
 
 $(BUILD)/tests/test_witness: tests/witness/test_witness.c
 	@mkdir -p $(@D)
