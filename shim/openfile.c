@@ -16,6 +16,9 @@ static struct slab connections = SLAB(FILE_CONNECTION_SIZE);
 static struct slab *slab_of(enum file_kind kind) {
     return kind == FILE_CONNECTION ? &connections : &files;
 }
+static struct slab *slab_with(const struct open_file *file) {
+    return file_has(file, FILE_WIDE) ? &files : slab_of(file_kind(file));
+}
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -92,7 +95,7 @@ static void file_free(struct open_file *file) {
         peers_free(file->peers);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(slab_of(file_kind(file)), file);
+    slab_give(slab_with(file), file);
 }
 
 void file_drop(struct open_file *file) {
@@ -164,6 +167,13 @@ struct open_file *file_become(int fd, enum file_kind kind) {
     if (file != NULL && file_kind(file) == FILE_PLAIN)
         file->kind = (uint8_t)kind;
     return file;
+}
+
+bool file_turns_out(struct open_file *file, enum file_kind kind) {
+    uint8_t found = FILE_STRANGER;
+    file_mark(file, FILE_WIDE, true);
+    return atomic_compare_exchange_strong_explicit(&file->kind, &found, (uint8_t)kind, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 void file_created(int fd) {

@@ -96,12 +96,15 @@ static void rights_end(const struct passage *passage, long result, const struct 
     thread_leave();
 }
 
-/* A listening socket is one, wherever it comes from. */
-static void right_known(int fd) {
+/* A listening socket is one, wherever it comes from; and so is a connection. */
+static void right_known(struct thread *thread, int fd) {
     int listens = 0, size = sizeof listens;
-    if (kernel_call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, (long)&listens, (long)&size, 0) == 0 &&
-        listens)
+    if (kernel_call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, (long)&listens, (long)&size, 0) != 0)
+        return;
+    if (listens)
         file_become(fd, FILE_LISTENER);
+    else if (stranger_comes(fd))
+        stranger_begins(thread);
 }
 
 static void rights_received(const struct passage *passage, const struct msghdr *message) {
@@ -124,7 +127,7 @@ static void rights_received(const struct passage *passage, const struct msghdr *
         if (file != NULL)
             file_put_back(fds[i], file);
         else
-            right_known(fds[i]);
+            right_known(thread, fds[i]);
     }
     thread_leave();
 }

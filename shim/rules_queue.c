@@ -240,6 +240,7 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
         falls_asleep(thread, queue, true);
     if (queue == NULL || !queue_has_spoken(queue))
         bell_falls_asleep(thread, condition, mutex, here);
+    rules_thread_moves_on(thread);
     thread_leave();
 }
 
@@ -379,6 +380,8 @@ void rules_units_begin(const void *semaphore, int units, struct here here) {
     struct queue *queue = consumers_queue(thread, semaphore, NULL, here);
     if (queue != NULL)
         falls_asleep(thread, queue, units == 0);
+    if (units == 0)
+        rules_thread_moves_on(thread);
     thread_leave();
 }
 
@@ -418,6 +421,8 @@ struct queue_pending rules_post_begin(const void *semaphore, struct here here) {
     post = queue_put(queue, queue_generation(queue), here.site, false, flow_capture(&thread->flow),
                      thread->flow.serial);
     frame_hands_on(thread, NULL);
+    if (queue_has_spoken(queue))
+        rules_thread_moves_on(thread);
     thread_leave();
     return post;
 }

@@ -124,8 +124,19 @@ static void request_ends(const struct passage *passage) {
  * peer may have it, and ask on, before the call that sends it has returned. */
 static bool is_outstanding(const struct open_file *file) {
     uint32_t latest = atomic_load_explicit(&file->requests, memory_order_acquire);
-    return file_has(file, FILE_OUTSTANDING) &&
+    uint32_t flags = atomic_load_explicit(&file->flags, memory_order_relaxed);
+    return (flags & (FILE_OUTSTANDING | FILE_SHARED)) == FILE_OUTSTANDING &&
            atomic_load_explicit(&file->answering, memory_order_acquire) != connection_answer(latest);
+}
+
+/* F15. Whom the connection was sent to reads from it as well: new bytes may be more of what is outstanding,
+ * or anybody's. */
+static struct context *request_of_shared(struct thread *thread, const struct passage *passage) {
+    struct open_file *file = passage->file;
+    bool outstanding = file_has(file, FILE_OUTSTANDING);
+    return outstanding
+               ? not_proven(thread, connection_request(file, passage->generation, thread->flow.serial))
+               : NULL;
 }
 
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
@@ -133,6 +144,8 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     struct open_file *file = passage->file;
     if (is_outstanding(file))
         return connection_request(file, passage->generation, thread->flow.serial);
+    if (file_has(file, FILE_SHARED))
+        return request_of_shared(thread, passage);
     bool unfinished = file_has(file, FILE_UNFINISHED);
     struct context *before =
         unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
@@ -195,6 +208,13 @@ static void read_connection(struct thread *thread, const struct passage *passage
         forward_note(buffers->iov_base, first_read(result, buffers), passage->file, passage->generation,
                      request);
     carrier_adopt(thread, passage, request, EVIDENCE_READ);
+}
+
+/* It may be one that nobody has read before. */
+static bool is_served_here(struct thread *thread, const struct passage *passage, long result) {
+    enum file_kind kind = file_kind(passage->file);
+    return kind == FILE_CONNECTION ||
+           (kind == FILE_STRANGER && result > 0 && stranger_serves(thread, passage));
 }
 
 /* The eight bytes that a read of an eventfd got; 0 when they are scattered. */
@@ -297,13 +317,13 @@ static void read_done(struct thread *thread, const struct passage *passage, long
         registered_adopt(thread, passage);
     else if (!read_tells(result))
         read_nothing(thread, passage);
-    else if (file_kind(passage->file) == FILE_CONNECTION)
+    else if (is_served_here(thread, passage, result))
         read_connection(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_EVENTFD)
         read_eventfd(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_TIMERFD)
         read_timer(thread, passage);
-    else
+    else if (file_kind(passage->file) != FILE_STRANGER)
         read_reply(thread, passage);
 }
 

@@ -209,6 +209,7 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
     if (passage_alive(passage))
         mailbox_settle(passage->file->mailbox, passage->ticket, added);
     reservation_over(thread, passage->file->mailbox, passage->ticket);
+    rules_thread_moves_on(thread);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
@@ -225,7 +226,7 @@ static void answer_begins(struct passage *passage) {
 struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
-        file_kind(file) != FILE_EVENTFD)
+        file_kind(file) != FILE_EVENTFD && !stranger_asks(file))
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
