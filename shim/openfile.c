@@ -143,7 +143,7 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     file->interests = NULL;
     atomic_store_explicit(&file->root, 0, memory_order_relaxed);
     file->root_serial = file->request_serial = 0;
-    atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->flags, kind == FILE_STRANGER ? FILE_WIDE : 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&file->question, 0, memory_order_relaxed); /* and what shares its place */
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
@@ -171,7 +171,6 @@ struct open_file *file_become(int fd, enum file_kind kind) {
 
 bool file_turns_out(struct open_file *file, enum file_kind kind) {
     uint8_t found = FILE_STRANGER;
-    file_mark(file, FILE_WIDE, true);
     return atomic_compare_exchange_strong_explicit(&file->kind, &found, (uint8_t)kind, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }

@@ -96,17 +96,6 @@ static void rights_end(const struct passage *passage, long result, const struct 
     thread_leave();
 }
 
-/* A listening socket is one, wherever it comes from; and so is a connection. */
-static void right_known(struct thread *thread, int fd) {
-    int listens = 0, size = sizeof listens;
-    if (kernel_call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, (long)&listens, (long)&size, 0) != 0)
-        return;
-    if (listens)
-        file_become(fd, FILE_LISTENER);
-    else if (stranger_comes(fd))
-        stranger_begins(thread);
-}
-
 static void rights_received(const struct passage *passage, const struct msghdr *message) {
     int fds[RIGHTS_AT_MOST];
     unsigned number = rights_in(message, fds);
@@ -127,7 +116,7 @@ static void rights_received(const struct passage *passage, const struct msghdr *
         if (file != NULL)
             file_put_back(fds[i], file);
         else
-            right_known(thread, fds[i]);
+            stranger_received(thread, passage->file, fds[i]);
     }
     thread_leave();
 }

@@ -47,13 +47,14 @@ struct context *continuation_context(struct thread *thread, const struct passage
 void pipe_read_begin(struct thread *thread, struct passage *passage);
 struct context *pipe_event(struct thread *thread, const struct sighting *sighting, uint32_t events);
 
-/* F7, F8 (rules_stranger.c): is this a connection from elsewhere? Then it is known from now on; a thread has
- * been given one; its first bytes came in, or go out: is it inbound or outbound from now on? */
-bool stranger_comes(int fd);
-void stranger_begins(struct thread *thread);
-bool stranger_serves(struct thread *thread, const struct passage *passage);
-bool stranger_asks(struct open_file *file);
+/* F7, F8 (rules_stranger.c): a descriptor has come over `channel` (NULL: not known), and nobody here knows it;
+ * the first bytes of a FILE_STRANGER came in, or go out: it is inbound or outbound from now on. */
+void stranger_received(struct thread *thread, const struct open_file *channel, int fd);
+void stranger_read(struct thread *thread, const struct passage *passage);
+void stranger_written(struct open_file *file);
 
+/* F7 (rules_datagram.c): this is a socket of datagrams that somebody else has made, with that name. */
+void datagram_known(int fd, const void *name, size_t size, bool connected);
 /* F8 (rules_datagram.c): a socket of datagrams was connected there; an event on one is about this (a
  * reference). */
 void datagram_connected(struct open_file *file, const struct sockaddr *address);

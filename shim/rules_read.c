@@ -126,28 +126,21 @@ static void request_ends(const struct passage *passage) {
  * peer may have it, and ask on, before the call that sends it has returned. */
 static bool is_outstanding(const struct open_file *file) {
     uint32_t latest = atomic_load_explicit(&file->requests, memory_order_acquire);
-    uint32_t flags = atomic_load_explicit(&file->flags, memory_order_relaxed);
-    return (flags & (FILE_OUTSTANDING | FILE_SHARED)) == FILE_OUTSTANDING &&
+    return file_has(file, FILE_OUTSTANDING) &&
            atomic_load_explicit(&file->answering, memory_order_acquire) != connection_answer(latest);
 }
 
-/* F15. Whom the connection was sent to reads from it as well: new bytes may be more of what is outstanding,
- * or anybody's. */
-static struct context *request_of_shared(struct thread *thread, const struct passage *passage) {
-    struct open_file *file = passage->file;
-    bool outstanding = file_has(file, FILE_OUTSTANDING);
-    return outstanding
-               ? not_proven(thread, connection_request(file, passage->generation, thread->flow.serial))
-               : NULL;
+/* More of the request that is outstanding; unless whom the connection was sent to (F15) has answered that. */
+static struct context *more_of_request(struct thread *thread, const struct passage *passage) {
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
+    return file_has(passage->file, FILE_SHARED) ? not_proven(thread, request) : request;
 }
 
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
     if (is_outstanding(file))
-        return connection_request(file, passage->generation, thread->flow.serial);
-    if (file_has(file, FILE_SHARED))
-        return request_of_shared(thread, passage);
+        return more_of_request(thread, passage);
     bool unfinished = file_has(file, FILE_UNFINISHED);
     struct context *before =
         unfinished ? connection_request(file, passage->generation, thread->flow.serial) : NULL;
@@ -210,13 +203,6 @@ static void read_connection(struct thread *thread, const struct passage *passage
         forward_note(buffers->iov_base, first_read(result, buffers), passage->file, passage->generation,
                      request);
     carrier_adopt(thread, passage, request, EVIDENCE_READ);
-}
-
-/* It may be one that nobody has read before. */
-static bool is_served_here(struct thread *thread, const struct passage *passage, long result) {
-    enum file_kind kind = file_kind(passage->file);
-    return kind == FILE_CONNECTION ||
-           (kind == FILE_STRANGER && result > 0 && stranger_serves(thread, passage));
 }
 
 /* The eight bytes that a read of an eventfd got; 0 when they are scattered. */
@@ -315,11 +301,13 @@ static void read_over(long result, const struct iovec *buffers, int count) {
 
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
+    if (file_kind(passage->file) == FILE_STRANGER && result > 0)
+        stranger_read(thread, passage); /* it is one no longer */
     if (file_kind(passage->file) == FILE_PLAIN)
         registered_adopt(thread, passage);
     else if (!read_tells(result))
         read_nothing(thread, passage);
-    else if (is_served_here(thread, passage, result))
+    else if (file_kind(passage->file) == FILE_CONNECTION)
         read_connection(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_EVENTFD)
         read_eventfd(thread, passage, result, buffers, count);

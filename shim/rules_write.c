@@ -231,11 +231,12 @@ static void answer_begins(struct passage *passage) {
 struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
-        file_kind(file) != FILE_EVENTFD && !stranger_asks(file))
+        file_kind(file) != FILE_EVENTFD && file_kind(file) != FILE_STRANGER)
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
+    stranger_written(file);
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else

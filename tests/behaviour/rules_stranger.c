@@ -1,60 +1,7 @@
-/* F7, F8 and F15: connections that came from another process, or were there at the beginning. Here the other
- * process is this one, by system calls that the shim does not see. */
-#include "case.h"
+/* F7, F8 and F15: connections and other sockets that came from another process. */
+#include "strangers.h"
 
-#include <stdlib.h>
-
-/* Descriptors travel through a pair that the shim does not know. */
-static int channel[2];
-
-/* --- how they come ----------------------------------------------------------------------------------- */
-
-struct parcel {
-    char byte;
-    struct iovec vector;
-    _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    struct msghdr message;
-};
-
-static struct msghdr *parcel(struct parcel *parcel, int fd) {
-    *parcel = (struct parcel){.byte = 'x'};
-    parcel->vector = (struct iovec){&parcel->byte, 1};
-    parcel->message = (struct msghdr){.msg_iov = &parcel->vector,
-                                      .msg_iovlen = 1,
-                                      .msg_control = parcel->control,
-                                      .msg_controllen = sizeof parcel->control};
-    *(struct cmsghdr *)parcel->control = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA((struct cmsghdr *)parcel->control), &fd, sizeof fd);
-    return &parcel->message;
-}
-
-static void raw_pair(int pair[2]) {
-    REQUIRE(kernel_call(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, (long)pair, 0, 0) == 0);
-}
-
-/* From elsewhere: `fd`, which is closed here. */
-static int passed(int fd) {
-    struct parcel out, in;
-    if (channel[0] == 0)
-        raw_pair(channel);
-    REQUIRE(kernel_call(SYS_sendmsg, channel[0], (long)parcel(&out, fd), 0, 0, 0, 0) == 1);
-    raw_close(fd);
-    REQUIRE(recvmsg(channel[1], parcel(&in, -1), 0) == 1);
-    memcpy(&fd, CMSG_DATA((struct cmsghdr *)in.control), sizeof fd);
-    REQUIRE(fd >= 0);
-    return fd;
-}
-
-/* The server's end of a connection that somebody else has accepted. */
-static int accepted_elsewhere(int listener, int *client) {
-    *client = raw_connect(listener);
-    long fd = kernel_call(SYS_accept4, listener, 0, 0, 0, 0, 0);
-    REQUIRE(fd >= 0);
-    return (int)fd;
-}
-
-/* --- who serves, who asks ----------------------------------------------------------------------------- */
+/* --- who serves ---------------------------------------------------------------------------------------- */
 
 CASE(F7, a_connection_from_elsewhere_that_is_read_first_serves) {
     int listener = listen_somewhere(), clients[2], servers[2];
@@ -71,8 +18,23 @@ CASE(F7, a_connection_from_elsewhere_that_is_read_first_serves) {
     raw_write(clients[1], "question");
     EXPECT(hear(servers[1]) > 0);
     EXPECT_STACK("conn#1 req#2");
-    close(servers[1]);
-    passed(accepted_elsewhere(listener, &clients[1]));
+}
+
+CASE(F7, who_receives_the_next_connection_has_done_with_the_last) {
+    int listener = listen_somewhere(), client;
+    int server = passed(accepted_elsewhere(listener, &client));
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    say_to(server, "answer");
+    EXPECT_STACK("conn#1 req#1");
+    passed(accepted_elsewhere(listener, &client));
+    EXPECT_STACK("");
+    server = passed(accepted_elsewhere(listener, &client));
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#2 req#1");
+    close(server);
+    passed(accepted_elsewhere(listener, &client));
     EXPECT_STACK("");
 }
 
@@ -92,14 +54,79 @@ CASE(F7, a_loop_is_woken_by_connections_from_elsewhere) {
     }
 }
 
-CASE(F8, one_that_is_written_to_first_asks) {
+CASE(F7, a_loop_that_receives_a_connection_may_read_it_at_once) {
+    int listener = listen_somewhere(), epoll = epoll_create1(0), channel[2], client;
+    struct epoll_event event;
+    raw_pair(channel, SOCK_STREAM);
+    watch(epoll, EPOLL_CTL_ADD, channel[1], EPOLLIN);
+    char expected[] = "conn#? req#1";
+    for (int i = 1; i <= 3; i++) {
+        pass(channel[0], accepted_elsewhere(listener, &client));
+        raw_write(client, "question");
+        REQUIRE(epoll_wait(epoll, &event, 1, -1) == 1);
+        int server = take(channel[1]);
+        EXPECT_STACK("");
+        EXPECT(hear(server) > 0);
+        expected[5] = (char)('0' + i);
+        EXPECT_STACK(expected);
+    }
+}
+
+CASE(F7, the_networks_are_connections_whoever_has_connected) {
+    struct sockaddr_in address, own;
+    int listener = raw_inet(SOCK_STREAM, &address), client = raw_inet(SOCK_STREAM, &own);
+    REQUIRE(kernel_call(SYS_listen, listener, 1, 0, 0, 0, 0) == 0);
+    raw_connect_to(client, &address);
+    int server = passed((int)kernel_call(SYS_accept4, listener, 0, 0, 0, 0, 0));
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#1 req#1");
+}
+
+CASE(F7, a_peek_is_a_read) {
     int listener = listen_somewhere(), client;
     int server = passed(accepted_elsewhere(listener, &client));
+    char byte;
+    raw_write(client, "question");
+    EXPECT(recv(server, &byte, 1, MSG_PEEK) == 1);
+    EXPECT_STACK("conn#1 req#1");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#1 req#1");
+}
+
+CASE(F7, bytes_that_are_moved_are_read) {
+    int listener = listen_somewhere(), client, ends[2];
+    int server = passed(accepted_elsewhere(listener, &client));
+    REQUIRE(pipe(ends) == 0);
+    raw_write(client, "question");
+    EXPECT(splice(server, NULL, ends[1], NULL, 8, 0) == 8);
+    EXPECT_STACK("conn#1 req#1");
+}
+
+CASE(F7, nothing_read_is_no_use) {
+    int listener = listen_somewhere(), client;
+    int server = passed(accepted_elsewhere(listener, &client));
+    char byte;
+    EXPECT(recv(server, &byte, 1, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    EXPECT_STACK("");
     ctxshim_scope scope = ctxshim_push("A");
     say_to(server, "question");
     ctxshim_pop(&scope);
     raw_write(client, "answer");
     expect_reader(server, "A");
+}
+
+CASE(F15, duplicates_of_a_connection_from_elsewhere_are_one) {
+    int listener = listen_somewhere(), client;
+    int server = passed(accepted_elsewhere(listener, &client)), copy = dup(server);
+    raw_write(client, "question");
+    EXPECT(hear(copy) > 0);
+    EXPECT_STACK("conn#1 req#1");
+    close(copy);
+    say_to(server, "answer");
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#1 req#2");
 }
 
 CASE_WITH("roots=0", F7, without_roots_it_has_none) {
@@ -110,13 +137,102 @@ CASE_WITH("roots=0", F7, without_roots_it_has_none) {
     EXPECT_STACK("");
 }
 
+/* --- who asks ------------------------------------------------------------------------------------------ */
+
+CASE(F8, one_that_is_written_to_first_asks) {
+    int listener = listen_somewhere(), client;
+    int server = passed(accepted_elsewhere(listener, &client));
+    ctxshim_scope scope = ctxshim_push("A");
+    say_to(server, "question");
+    ctxshim_pop(&scope);
+    raw_write(client, "answer");
+    expect_reader(server, "A");
+}
+
+/* A request that is served by whoever calls. */
+static void ask_here(int listener) {
+    int client = raw_connect(listener), server = accept(listener, NULL, NULL);
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#1 req#1");
+}
+
+/* It is greeted, as a client of a mail server is. */
+CASE(F8, what_a_request_receives_may_be_what_it_has_asked_for) {
+    int listener = listen_somewhere(), peer;
+    ask_here(listener);
+    int fd = passed(accepted_elsewhere(listener, &peer));
+    EXPECT_STACK("conn#1 req#1");
+    raw_write(peer, "greeting");
+    EXPECT(hear(fd) > 0);
+    EXPECT_STACK("conn#1 req#1?");
+}
+
+CASE(F8, so_in_a_loop) {
+    int listener = listen_somewhere(), epoll = epoll_create1(0), peer;
+    struct epoll_event event;
+    ask_here(listener);
+    int fd = passed(accepted_elsewhere(listener, &peer));
+    watch(epoll, EPOLL_CTL_ADD, fd, EPOLLIN);
+    raw_write(peer, "greeting");
+    REQUIRE(epoll_wait(epoll, &event, 1, -1) == 1);
+    EXPECT(hear(fd) > 0);
+    EXPECT_STACK("conn#1 req#1?");
+}
+
+CASE(F8, what_a_request_reads_first_may_be_for_it) {
+    int listener = listen_somewhere(), peer;
+    int fd = passed(accepted_elsewhere(listener, &peer));
+    ask_here(listener);
+    raw_write(peer, "greeting");
+    EXPECT(hear(fd) > 0);
+    EXPECT_STACK("conn#1 req#1?");
+    ctxshim_scope scope = ctxshim_push("A");
+    say_to(fd, "question");
+    ctxshim_pop(&scope);
+    raw_write(peer, "answer");
+    expect_reader(fd, "conn#1 req#1? A");
+}
+
+/* What hands the connection over is the request itself. */
+CASE(F7, what_a_request_brings_along_is_another_connection) {
+    int listener = listen_somewhere(), client, channel = raw_connect(listener);
+    int server = accept(listener, NULL, NULL);
+    pass(channel, accepted_elsewhere(listener, &client));
+    int fd = take(server);
+    EXPECT_STACK("conn#1 req#1");
+    say_to(server, "received");
+    raw_write(client, "question");
+    EXPECT(hear(fd) > 0);
+    EXPECT_STACK("conn#2 req#1");
+}
+
 /* --- what is none -------------------------------------------------------------------------------------- */
 
-CASE(F7, a_pair_from_elsewhere_is_no_connection) {
+static void expect_silence(int type) {
     int pair[2];
-    raw_pair(pair);
+    raw_pair(pair, type);
     raw_write(pair[1], "question");
     int end = passed(pair[0]);
+    EXPECT(hear(end) > 0);
+    EXPECT_STACK("");
+    say_to(end, "answer");
+    raw_write(pair[1], "question");
+    EXPECT(hear(end) > 0);
+    EXPECT_STACK("");
+}
+
+CASE(F7, a_pair_from_elsewhere_is_no_connection) {
+    expect_silence(SOCK_STREAM);
+    expect_silence(SOCK_SEQPACKET);
+    expect_silence(SOCK_DGRAM);
+}
+
+CASE(F7, a_pipe_from_elsewhere_says_nothing) {
+    int ends[2];
+    REQUIRE(kernel_call(SYS_pipe2, (long)ends, 0, 0, 0, 0, 0) == 0);
+    raw_write(ends[1], "line");
+    int end = passed(ends[0]);
     EXPECT(hear(end) > 0);
     EXPECT_STACK("");
 }
@@ -130,30 +246,64 @@ CASE(F7, who_has_connected_locally_serves_nobody) {
     EXPECT_STACK("");
 }
 
-CASE(F7, the_networks_are_connections_whoever_has_connected) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM, 0);
-    REQUIRE(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 1) == 0 &&
-            getsockname(listener, (struct sockaddr *)&address, &size) == 0);
-    long client = kernel_call(SYS_socket, AF_INET, SOCK_STREAM, 0, 0, 0, 0);
-    REQUIRE(kernel_call(SYS_connect, client, (long)&address, size, 0, 0, 0) == 0);
-    int server = passed((int)kernel_call(SYS_accept4, listener, 0, 0, 0, 0, 0));
-    raw_write((int)client, "question");
+CASE(F7, a_number_that_is_used_again_is_no_stranger) {
+    int listener = listen_somewhere(), client, ends[2];
+    int server = passed(accepted_elsewhere(listener, &client));
+    raw_close(server); /* as libc does it, unseen */
+    REQUIRE(pipe(ends) == 0 && (ends[0] == server || dup2(ends[0], server) == server));
+    raw_write(ends[1], "line");
     EXPECT(hear(server) > 0);
-    EXPECT_STACK("conn#1 req#1");
+    EXPECT_STACK("");
+}
+
+/* --- datagrams ----------------------------------------------------------------------------------------- */
+
+CASE(F7, datagrams_from_elsewhere_are_served) {
+    struct sockaddr_in address, own;
+    int fd = passed(raw_inet(SOCK_DGRAM, &address)), client = raw_inet(SOCK_DGRAM, &own);
+    raw_connect_to(client, &address);
+    char expected[] = "dgram#?";
+    for (int i = 1; i <= 2; i++) {
+        char text[16];
+        socklen_t size = sizeof own;
+        raw_write(client, "question");
+        EXPECT(recvfrom(fd, text, sizeof text, 0, (struct sockaddr *)&own, &size) == 8);
+        expected[6] = (char)('0' + i);
+        EXPECT_STACK(expected);
+        EXPECT(sendto(fd, "answer", 6, 0, (struct sockaddr *)&own, size) == 6);
+    }
+}
+
+CASE(F8, a_socket_of_datagrams_from_elsewhere_may_ask) {
+    struct sockaddr_in address, own;
+    int server = raw_inet(SOCK_DGRAM, &address), client = raw_inet(SOCK_DGRAM, &own);
+    raw_connect_to(client, &address);
+    raw_connect_to(server, &own);
+    int fd = passed(client);
+    ctxshim_scope scope = ctxshim_push("A");
+    say_to(fd, "question");
+    ctxshim_pop(&scope);
+    raw_write(server, "answer");
+    expect_reader(fd, "A");
 }
 
 /* --- who else has it ----------------------------------------------------------------------------------- */
 
-CASE(F15, who_has_passed_a_connection_on_does_not_serve_it) {
-    int listener = listen_somewhere(), client = raw_connect(listener), server = accept(listener, NULL, NULL);
+static int away[2];
+
+static void send_away(int fd) {
     struct parcel out;
-    raw_pair(channel);
+    raw_pair(away, SOCK_STREAM);
+    EXPECT(sendmsg(away[0], parcel(&out, fd), 0) == 1);
+}
+
+/* Whoever else has it may have answered meanwhile. */
+CASE(F15, of_a_connection_that_was_sent_on_more_may_be_anything) {
+    int listener = listen_somewhere(), client = raw_connect(listener), server = accept(listener, NULL, NULL);
     raw_write(client, "question");
     EXPECT(hear(server) > 0);
     EXPECT_STACK("conn#1 req#1");
-    EXPECT(sendmsg(channel[0], parcel(&out, server), 0) == 1);
+    send_away(server);
     EXPECT_STACK("conn#1 req#1");
     raw_write(client, "more");
     EXPECT(hear(server) > 0);
@@ -161,66 +311,55 @@ CASE(F15, who_has_passed_a_connection_on_does_not_serve_it) {
     say_to(server, "answer");
     raw_write(client, "question");
     EXPECT(hear(server) > 0);
-    EXPECT_STACK("");
+    EXPECT_STACK("conn#1 req#2");
 }
 
-CASE(F15, who_has_sent_a_stranger_on_does_not_serve_it) {
+CASE(F15, a_connection_that_was_sent_away_comes_back_as_a_new_one) {
+    int listener = listen_somewhere(), client = raw_connect(listener), server = accept(listener, NULL, NULL);
+    send_away(server);
+    close(server);
+    server = take(away[1]);
+    raw_write(client, "question");
+    EXPECT(hear(server) > 0);
+    EXPECT_STACK("conn#2 req#1");
+}
+
+CASE(F15, whoever_reads_it_serves_it_though_he_has_sent_it_on) {
     int listener = listen_somewhere(), client;
     int server = passed(accepted_elsewhere(listener, &client));
-    struct parcel out;
-    EXPECT(sendmsg(channel[0], parcel(&out, server), 0) == 1);
+    send_away(server);
     raw_write(client, "question");
     EXPECT(hear(server) > 0);
-    EXPECT_STACK("");
+    EXPECT_STACK("conn#1 req#1");
 }
 
-CASE(F15, a_stranger_that_a_fork_has_shared_stays_one) {
+CASE(F13, a_child_serves_what_its_parent_has_received) {
     int listener = listen_somewhere(), client, status;
     int server = passed(accepted_elsewhere(listener, &client));
+    raw_write(client, "question");
     pid_t child = fork();
-    if (child == 0)
+    if (child == 0) {
+        EXPECT(hear(server) > 0);
+        EXPECT_STACK("conn#1 req#1");
+        _exit(strcmp(stack_now(), "conn#1 req#1") != 0);
+    }
+    REQUIRE(waitpid(child, &status, 0) == child);
+    EXPECT(status == 0);
+}
+
+/* What a vfork child does with its parent's memory is the parent's affair (H4). */
+CASE(F13, a_vfork_child_makes_nothing_of_it) {
+    int listener = listen_somewhere(), client, status;
+    int server = passed(accepted_elsewhere(listener, &client));
+    pid_t child = vfork();
+    if (child == 0) {
+        (void)!write(server, "sorry", 5);
         _exit(0);
+    }
     REQUIRE(waitpid(child, &status, 0) == child);
     raw_write(client, "question");
     EXPECT(hear(server) > 0);
-    EXPECT_STACK("");
-}
-
-/* --- services ------------------------------------------------------------------------------------------ */
-
-static const char serves[] = "SERVES";
-
-/* The executed program: its input and output are the client's. */
-static void serve(void) {
-    REQUIRE(hear(0) > 0);
     EXPECT_STACK("conn#1 req#1");
-    say_to(1, stack_now());
-    REQUIRE(hear(0) > 0);
-    EXPECT_STACK("conn#1 req#2");
-    say_to(1, stack_now());
-    _exit(0);
-}
-
-CASE(F7, a_service_whose_input_is_a_connection_serves_it) {
-    if (getenv(serves) != NULL)
-        serve();
-    int listener = listen_somewhere(), client, status;
-    char text[64] = "";
-    int server = accepted_elsewhere(listener, &client);
-    pid_t child = fork();
-    if (child == 0) {
-        setenv(serves, "1", 1);
-        dup2(server, 0);
-        dup2(server, 1);
-        execl("/proc/self/exe", "cases", "F7/a_service_whose_input_is_a_connection_serves_it", (char *)NULL);
-        _exit(127);
-    }
-    raw_write(client, "question");
-    EXPECT(raw_read(client, text, sizeof text) > 0 && strcmp(text, "conn#1 req#1") == 0);
-    raw_write(client, "question");
-    EXPECT(raw_read(client, text, sizeof text) > 0 && strcmp(text, "conn#1 req#2") == 0);
-    REQUIRE(waitpid(child, &status, 0) == child);
-    EXPECT(status == 0);
 }
 
 /* What one of them leaves behind is not another one's memory: they are not of one size (openfile.c). */
