@@ -240,7 +240,6 @@ void rules_sleep_begin(const void *condition, const void *mutex, struct here her
         falls_asleep(thread, queue, true);
     if (queue == NULL || !queue_has_spoken(queue))
         bell_falls_asleep(thread, condition, mutex, here);
-    rules_thread_moves_on(thread);
     thread_leave();
 }
 
@@ -290,8 +289,10 @@ static void puts_in(struct thread *thread, struct queue *queue, uint32_t life, s
     struct queue_part *part = &thread->queue;
     part->pending =
         queue_put(queue, life, here.site, part->signalled, flow_capture(&thread->flow), thread->flow.serial);
-    if (part->pending.sure)
+    if (part->pending.sure) {
         frame_hands_on(thread, NULL);
+        rules_thread_moves_on(thread);
+    }
     if (part->signalled)
         part->pending = (struct queue_pending){0};
 }
@@ -380,8 +381,6 @@ void rules_units_begin(const void *semaphore, int units, struct here here) {
     struct queue *queue = consumers_queue(thread, semaphore, NULL, here);
     if (queue != NULL)
         falls_asleep(thread, queue, units == 0);
-    if (units == 0)
-        rules_thread_moves_on(thread);
     thread_leave();
 }
 
