@@ -5,11 +5,11 @@
  * real close, and again whenever a descriptor is created: libc closes some unseen (H6).
  *
  * Memory is type-stable, and that in two sorts: an accepted connection, of which there may be very many, has
- * an object that ends before `mailbox`, from a slab of its own. That never was and never becomes anything else,
- * so whoever holds an old pointer to one finds a connection there, if another. A connection from elsewhere has
- * a large object (FILE_WIDE, from birth to death), since it was a FILE_STRANGER first. What lies behind that
- * place is looked at only where the kind is known not to be FILE_CONNECTION; the kind may be read of a file
- * that is dead.
+ * an object that ends before `mailbox`, from a slab of its own. That never was and never becomes anything
+ * else, so whoever holds an old pointer to one finds a connection there, if another. A connection from
+ * elsewhere has a large object (FILE_WIDE, from birth to death), since it was a FILE_STRANGER first. What
+ * lies behind that place is looked at only where the kind is known not to be FILE_CONNECTION; the kind may be
+ * read of a file that is dead.
  *
  * A hook takes (file, generation) before the real call and hands both to what it does afterwards; when the
  * file died meanwhile, that does nothing. Who may touch what:

@@ -1,15 +1,15 @@
 /* Sockets that this process has not made: they came in a message (F15), or were there when it began.
  *
- * F7, F8  A listening socket is one, and so is one of datagrams. A connection is a *stranger*: it serves if its
- * first bytes come in, and gets its root then; it asks if they go out. One that comes, or is first read, in the
- * middle of a request may be what that has asked for, or a new client's: that is in doubt.
+ * F7, F8  A listening socket is one, and so is one of datagrams. A connection is a *stranger*: it serves if
+ * its first bytes come in, and gets its root then; it asks if they go out. One that comes, or is first read,
+ * in the middle of a request may be what that has asked for, or a new client's: that is in doubt.
  *
  * What is a connection is told by its names, since a supervisor's channel is a socket of streams as well. One
  * of the network's is, with a peer. A local one is, when it has a name itself: that is its listener's, so it
  * was accepted. The end of a pair has none, and nor does who has connected somewhere; so too with datagrams.
  *
- * Whoever sent a connection may read it as well, and so may a fork child, or its parent. Whoever reads first in
- * his process serves it there, in roots of his own. */
+ * Whoever sent a connection may read it as well, and so may a fork child, or its parent. Whoever reads first
+ * in his process serves it there, in roots of his own. */
 #include "../ctxstore/kernel.h"
 #include "leaks.h"
 #include "options.h"
@@ -161,7 +161,7 @@ void rules_process_begins(void) {
     if (thread == NULL)
         return;
     for (int fd = 0; fd < LOOKED_AT; fd++) {
-        struct stat status;
+        struct stat status = {0};
         bool open = kernel_call(SYS_fstat, fd, (long)&status, 0, 0, 0, 0) == 0;
         if (!open && fd > STDERR_FILENO)
             break;

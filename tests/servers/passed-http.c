@@ -79,8 +79,8 @@ static void pass(int channel, int fd) {
     struct parcel out;
     struct msghdr *const message = parcel(&out);
     struct cmsghdr *const control = CMSG_FIRSTHDR(message);
-    *control = (struct cmsghdr){
-        .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    *control =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(control), &fd, sizeof fd);
     if (sendmsg(channel, message, 0) != 1)
         fail("sendmsg");
