@@ -279,7 +279,7 @@ struct context *rules_thread_capture(struct here here);
  * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
 void rules_thread_is_worker(struct thread *thread);
-/* F1: it has woken another thread up: what it was started for may be done. */
+/* F1: it has written to an eventfd, or a pipe that is read here: what it was started for may be done. */
 void rules_thread_moves_on(struct thread *thread);
 void rules_forked(void);
 

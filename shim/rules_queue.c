@@ -289,10 +289,8 @@ static void puts_in(struct thread *thread, struct queue *queue, uint32_t life, s
     struct queue_part *part = &thread->queue;
     part->pending =
         queue_put(queue, life, here.site, part->signalled, flow_capture(&thread->flow), thread->flow.serial);
-    if (part->pending.sure) {
+    if (part->pending.sure)
         frame_hands_on(thread, NULL);
-        rules_thread_moves_on(thread);
-    }
     if (part->signalled)
         part->pending = (struct queue_pending){0};
 }
@@ -420,8 +418,6 @@ struct queue_pending rules_post_begin(const void *semaphore, struct here here) {
     post = queue_put(queue, queue_generation(queue), here.site, false, flow_capture(&thread->flow),
                      thread->flow.serial);
     frame_hands_on(thread, NULL);
-    if (queue_has_spoken(queue))
-        rules_thread_moves_on(thread);
     thread_leave();
     return post;
 }
