@@ -48,10 +48,9 @@ void pipe_read_begin(struct thread *thread, struct passage *passage);
 struct context *pipe_event(struct thread *thread, const struct sighting *sighting, uint32_t events);
 
 /* F7, F8 (rules_stranger.c): a descriptor has come over `channel` (NULL: not known), and nobody here knows
- * it; the first bytes of a FILE_STRANGER came in, or go out: it is inbound or outbound from now on. */
+ * it; the first bytes of a FILE_STRANGER came in: it is inbound from now on, or perhaps outbound. */
 void stranger_received(struct thread *thread, const struct open_file *channel, int fd);
 void stranger_read(struct thread *thread, const struct passage *passage);
-void stranger_written(struct open_file *file);
 
 /* F7 (rules_datagram.c): this is a socket of datagrams that somebody else has made, with that name. */
 void datagram_known(int fd, const void *name, size_t size, bool connected);

@@ -301,7 +301,7 @@ static void read_over(long result, const struct iovec *buffers, int count) {
 
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
-    if (file_kind(passage->file) == FILE_STRANGER && result > 0)
+    if (__builtin_expect(file_kind(passage->file) == FILE_STRANGER, 0) && result > 0)
         stranger_read(thread, passage); /* it is one no longer */
     if (file_kind(passage->file) == FILE_PLAIN)
         registered_adopt(thread, passage);

@@ -27,10 +27,10 @@ static int socket_option(int fd, int option) {
     return result == 0 ? value : -1;
 }
 
-/* How long its name is, or that of its peer, by the call; 0: it has none that others could know. */
-static size_t name_of(long call, int fd, struct sockaddr_storage *name) {
+/* How long its name is; 0: it has none that others could know. */
+static size_t name_of(int fd, struct sockaddr_storage *name) {
     int size = sizeof *name;
-    if (kernel_call(call, fd, (long)name, (long)&size, 0, 0, 0) != 0)
+    if (kernel_call(SYS_getsockname, fd, (long)name, (long)&size, 0, 0, 0) != 0)
         return 0;
     bool known = name->ss_family == AF_INET || name->ss_family == AF_INET6 ||
                  (name->ss_family == AF_UNIX && (size_t)size > sizeof name->ss_family);
@@ -56,11 +56,11 @@ static bool socket_known(int fd) {
     case SOCK_STREAM:
     case SOCK_SEQPACKET:
         if (socket_option(fd, SO_ACCEPTCONN) != 1)
-            return options.roots && name_of(SYS_getsockname, fd, &name) > 0 && has_peer(fd);
+            return options.roots && name_of(fd, &name) > 0 && has_peer(fd);
         listener_known(fd);
         return false;
     case SOCK_DGRAM:
-        if ((size = name_of(SYS_getsockname, fd, &name)) > 0)
+        if ((size = name_of(fd, &name)) > 0)
             datagram_known(fd, &name, size, has_peer(fd));
         return false;
     default:
@@ -127,10 +127,6 @@ void stranger_read(struct thread *thread, const struct passage *passage) {
     } else if (file_turns_out(file, FILE_CONNECTION)) {
         serves(thread, passage);
     }
-}
-
-void stranger_written(struct open_file *file) {
-    file_turns_out(file, FILE_OUTBOUND);
 }
 
 /* --- start-up ------------------------------------------------------------------------------------- */

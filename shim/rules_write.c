@@ -214,7 +214,8 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
     if (passage_alive(passage))
         mailbox_settle(passage->file->mailbox, passage->ticket, added);
     reservation_over(thread, passage->file->mailbox, passage->ticket);
-    rules_thread_moves_on(thread);
+    if (__builtin_expect(thread->inherited, 0))
+        rules_thread_moves_on(thread);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
@@ -236,7 +237,8 @@ struct passage rules_write_open(struct open_file *file, const struct outgoing *o
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
-    stranger_written(file);
+    if (__builtin_expect(file_kind(file) == FILE_STRANGER, 0))
+        file_turns_out(file, FILE_OUTBOUND);
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else
