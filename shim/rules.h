@@ -202,7 +202,7 @@ void rules_pair_created(int one, int other, int domain, int type);
 /* F7, F8: a socket, which may be one of datagrams; and it was given this address. */
 void rules_socket_created(int fd, int domain, int type);
 void rules_bound(int fd, const void *address, size_t size);
-/* F7, F8: start-up; what the process has been given for its input and outputs may be a connection. */
+/* F7, F8: start-up; the process may have been given sockets, as its input and outputs and behind those. */
 void rules_process_begins(void);
 /* F3, F5: the life and the arming of the two. */
 void rules_eventfd_created(int fd, unsigned initial, int flags);
