@@ -76,6 +76,8 @@ nghttpx nghttp2-proxy
 privoxy privoxy
 socat socat
 pdns_server pdns-server
+xinetd xinetd
+systemd-socket-activate systemd
 setpriv util-linux
 '
 matrix_libraries='pdns-backend-bind python3-waitress'

@@ -16,6 +16,9 @@ static struct slab connections = SLAB(FILE_CONNECTION_SIZE);
 static struct slab *slab_of(enum file_kind kind) {
     return kind == FILE_CONNECTION ? &connections : &files;
 }
+static struct slab *slab_with(const struct open_file *file) {
+    return file_has(file, FILE_WIDE) ? &files : slab_of(file_kind(file));
+}
 
 /* Small descriptors have their slots at hand; the rest lie in chunks that are mapped when first used,
  * so a process pays for the descriptors it has, up to the largest that a kernel can be told to allow. */
@@ -92,7 +95,7 @@ static void file_free(struct open_file *file) {
         peers_free(file->peers);
     if (file_kind(file) == FILE_EPOLL && file->set != NULL)
         interest_set_free(file->set);
-    slab_give(slab_of(file_kind(file)), file);
+    slab_give(slab_with(file), file);
 }
 
 void file_drop(struct open_file *file) {
@@ -140,7 +143,7 @@ struct open_file *file_open(int fd, enum file_kind kind) {
     file->interests = NULL;
     atomic_store_explicit(&file->root, 0, memory_order_relaxed);
     file->root_serial = file->request_serial = 0;
-    atomic_store_explicit(&file->flags, 0, memory_order_relaxed);
+    atomic_store_explicit(&file->flags, kind == FILE_STRANGER ? FILE_WIDE : 0, memory_order_relaxed);
     atomic_store_explicit(&file->requests, 0, memory_order_relaxed);
     atomic_store_explicit(&file->question, 0, memory_order_relaxed); /* and what shares its place */
     atomic_store_explicit(&file->waited, 0, memory_order_relaxed);
@@ -164,6 +167,12 @@ struct open_file *file_become(int fd, enum file_kind kind) {
     if (file != NULL && file_kind(file) == FILE_PLAIN)
         file->kind = (uint8_t)kind;
     return file;
+}
+
+bool file_turns_out(struct open_file *file, enum file_kind kind) {
+    uint8_t found = FILE_STRANGER;
+    return atomic_compare_exchange_strong_explicit(&file->kind, &found, (uint8_t)kind, memory_order_acq_rel,
+                                                   memory_order_relaxed);
 }
 
 void file_created(int fd) {

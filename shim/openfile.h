@@ -5,10 +5,11 @@
  * real close, and again whenever a descriptor is created: libc closes some unseen (H6).
  *
  * Memory is type-stable, and that in two sorts: an accepted connection, of which there may be very many, has
- * an object that ends before `mailbox`, from a slab of its own. A connection never was and never becomes
- * anything else, so whoever holds an old pointer to one finds a connection there, if another; and in no other
- * object is the kind ever FILE_CONNECTION. What lies behind that place is looked at only where the kind is
- * known, or known not to be that; the kind may be read of a file that is dead.
+ * an object that ends before `mailbox`, from a slab of its own. That never was and never becomes anything
+ * else, so whoever holds an old pointer to one finds a connection there, if another. A connection from
+ * elsewhere has a large object (FILE_WIDE, from birth to death), since it was a FILE_STRANGER first. What
+ * lies behind that place is looked at only where the kind is known not to be FILE_CONNECTION; the kind may be
+ * read of a file that is dead.
  *
  * A hook takes (file, generation) before the real call and hands both to what it does afterwards; when the
  * file died meanwhile, that does nothing. Who may touch what:
@@ -19,7 +20,8 @@
  *   cell         anybody: it has its own lock
  *   slot         anybody: exchanged atomically; the one who takes a file out of a slot drops its count
  *   kind         written before the program knows the descriptor, constant while it lives, but that a
- *                FILE_PLAIN may once become something else (listen, connect)
+ *                FILE_PLAIN may once become something else (listen, connect), and that a FILE_STRANGER turns
+ *                out to be FILE_CONNECTION or FILE_OUTBOUND: whichever use of it comes first
  *   flags, requests, waited, served   plain facts about a connection, atomic and unordered: one thread
  *                works on a connection at a time, and a lost update among two that do not costs
  *                certainty only
@@ -46,6 +48,7 @@ enum file_kind {
     FILE_EPOLL,      /* F2 */
     FILE_PIPE,       /* an end of a pipe or a socketpair (F4) */
     FILE_DATAGRAM,   /* a socket of datagrams (F7, F8, E12) */
+    FILE_STRANGER,   /* a connection from elsewhere that was not used yet (F7, F8) */
 };
 
 /* Sixteen bits: `flags` has no room for more. What belongs to different kinds may share one. */
@@ -54,6 +57,7 @@ enum file_flag {
     FILE_UNFINISHED =
         1 << 1, /* connect is in progress, or a write was cut short: the next is a continuation */
     FILE_SEMAPHORE = 1 << 2,  /* an eventfd in semaphore mode */
+    FILE_WIDE = 1 << 2,       /* was born as a FILE_STRANGER: as large as other kinds, whatever it is now */
     FILE_NESTED = 1 << 3,     /* an epoll that is itself waited for */
     FILE_DEFERS = 1 << 4,     /* E4: answers come from other frames, one each */
     FILE_PUBLISHES = 1 << 5,  /* E4: is written to without having asked */
@@ -142,6 +146,8 @@ struct open_file *file_open_any(int fd);
 /* A descriptor that was nothing special turns out to be of this kind; its registrations stay. One that
  * was something else already stays that. NULL without memory. */
 struct open_file *file_become(int fd, enum file_kind kind);
+/* A FILE_STRANGER turns out to be of this kind. False: it is none any more. */
+bool file_turns_out(struct open_file *file, enum file_kind kind);
 
 /* `fd` was created by a call that makes it nothing special: whatever the slot had is over. */
 void file_created(int fd);

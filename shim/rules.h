@@ -202,6 +202,8 @@ void rules_pair_created(int one, int other, int domain, int type);
 /* F7, F8: a socket, which may be one of datagrams; and it was given this address. */
 void rules_socket_created(int fd, int domain, int type);
 void rules_bound(int fd, const void *address, size_t size);
+/* F7, F8: start-up; the process may have been given sockets, as its input and outputs and behind those. */
+void rules_process_begins(void);
 /* F3, F5: the life and the arming of the two. */
 void rules_eventfd_created(int fd, unsigned initial, int flags);
 void rules_timerfd_created(int fd);
@@ -277,6 +279,8 @@ struct context *rules_thread_capture(struct here here);
  * (CTXSHIM_SCOPE) that a longjmp has left behind are closed. */
 void rules_thread_waits(struct thread *thread, struct here here);
 void rules_thread_is_worker(struct thread *thread);
+/* F1: it has written to an eventfd, or a pipe that is read here: what it was started for may be done. */
+void rules_thread_moves_on(struct thread *thread);
 void rules_forked(void);
 
 /* --- F9, F10, E9, E11 (rules_queue.c) ------------------------------------------------------------- */

@@ -42,6 +42,15 @@ static bool is_chosen(const void *address, size_t size) {
     return size > sizeof copy.ss_family;
 }
 
+void datagram_known(int fd, const void *name, size_t size, bool connected) {
+    struct open_file *file = file_open(fd, FILE_DATAGRAM);
+    if (file == NULL)
+        return;
+    file->peers = peers_new(file);
+    file_mark(file, FILE_BOUND, !connected && is_chosen(name, size));
+    file_mark(file, FILE_CONNECTED, connected);
+}
+
 /* A socketpair's end that has an address hears from others than its other end. */
 void rules_bound(int fd, const void *address, size_t size) {
     struct open_file *file = file_at(fd);

@@ -96,14 +96,6 @@ static void rights_end(const struct passage *passage, long result, const struct 
     thread_leave();
 }
 
-/* A listening socket is one, wherever it comes from. */
-static void right_known(int fd) {
-    int listens = 0, size = sizeof listens;
-    if (kernel_call(SYS_getsockopt, fd, SOL_SOCKET, SO_ACCEPTCONN, (long)&listens, (long)&size, 0) == 0 &&
-        listens)
-        file_become(fd, FILE_LISTENER);
-}
-
 static void rights_received(const struct passage *passage, const struct msghdr *message) {
     int fds[RIGHTS_AT_MOST];
     unsigned number = rights_in(message, fds);
@@ -124,7 +116,7 @@ static void rights_received(const struct passage *passage, const struct msghdr *
         if (file != NULL)
             file_put_back(fds[i], file);
         else
-            right_known(fds[i]);
+            stranger_received(thread, passage->file, fds[i]);
     }
     thread_leave();
 }

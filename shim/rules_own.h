@@ -47,6 +47,13 @@ struct context *continuation_context(struct thread *thread, const struct passage
 void pipe_read_begin(struct thread *thread, struct passage *passage);
 struct context *pipe_event(struct thread *thread, const struct sighting *sighting, uint32_t events);
 
+/* F7, F8 (rules_stranger.c): a descriptor has come over `channel` (NULL: not known), and nobody here knows
+ * it; the first bytes of a FILE_STRANGER came in: it is inbound from now on, or perhaps outbound. */
+void stranger_received(struct thread *thread, const struct open_file *channel, int fd);
+void stranger_read(struct thread *thread, const struct passage *passage);
+
+/* F7 (rules_datagram.c): this is a socket of datagrams that somebody else has made, with that name. */
+void datagram_known(int fd, const void *name, size_t size, bool connected);
 /* F8 (rules_datagram.c): a socket of datagrams was connected there; an event on one is about this (a
  * reference). */
 void datagram_connected(struct open_file *file, const struct sockaddr *address);

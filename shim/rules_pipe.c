@@ -242,6 +242,8 @@ void rules_pipe_write_close(const struct passage *passage, long result, size_t a
         uint64_t units = messages ? (result >= 0 ? passage->messages : 0) : result > 0 ? (uint64_t)result : 0;
         mailbox_commit(file->outbox, passage->ticket, units, first, result > 0 ? (size_t)result : 0);
         reservation_over(thread, file->outbox, passage->ticket);
+        if (__builtin_expect(thread->inherited, 0))
+            rules_thread_moves_on(thread);
     }
     if (alive && !messages)
         cut_short(thread, passage, result < 0 ? errno == EAGAIN : (size_t)result < asked);

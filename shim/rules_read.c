@@ -146,11 +146,17 @@ static bool is_outstanding(const struct open_file *file) {
            atomic_load_explicit(&file->answering, memory_order_acquire) != connection_answer(latest);
 }
 
+/* More of the request that is outstanding; unless whom the connection was sent to (F15) has answered that. */
+static struct context *more_of_request(struct thread *thread, const struct passage *passage) {
+    struct context *request = connection_request(passage->file, passage->generation, thread->flow.serial);
+    return file_has(passage->file, FILE_SHARED) ? not_proven(thread, request) : request;
+}
+
 /* New bytes on a connection: begin a request, or belong to the one that is outstanding. */
 static struct context *request_of(struct thread *thread, const struct passage *passage) {
     struct open_file *file = passage->file;
     if (is_outstanding(file))
-        return connection_request(file, passage->generation, thread->flow.serial);
+        return more_of_request(thread, passage);
     struct context *request =
         file_has(file, FILE_UNFINISHED) ? request_in_doubt(thread, passage) : request_begins(thread, passage);
     file_mark(file, FILE_OUTSTANDING, true);
@@ -300,6 +306,8 @@ static void read_over(long result, const struct iovec *buffers, int count, bool 
 
 static void read_done(struct thread *thread, const struct passage *passage, long result,
                       const struct iovec *buffers, int count) {
+    if (__builtin_expect(file_kind(passage->file) == FILE_STRANGER, 0) && result > 0)
+        stranger_read(thread, passage); /* it is one no longer */
     if (file_kind(passage->file) == FILE_PLAIN)
         registered_adopt(thread, passage);
     else if (!read_tells(result))
@@ -310,7 +318,7 @@ static void read_done(struct thread *thread, const struct passage *passage, long
         read_eventfd(thread, passage, result, buffers, count);
     else if (file_kind(passage->file) == FILE_TIMERFD)
         read_timer(thread, passage);
-    else
+    else if (file_kind(passage->file) != FILE_STRANGER)
         read_reply(thread, passage);
 }
 

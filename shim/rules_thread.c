@@ -1,6 +1,9 @@
 /* F1: a new thread inherits the context of the one that starts it, as the weakest evidence: pools are
  * created lazily, inside somebody's request, so a thread that comes back a second time to the same wait
- * is a worker. Its start context is released, and it counts as idle.
+ * is a worker. Its start context is released, and it counts as idle. Before that it may take others' work
+ * without ever waiting there: once it has woken another thread up, what it was started for may be done and
+ * handed back, and its start context is in doubt. That it has slept says nothing: a runtime's threads do so
+ * as they begin, and whenever they want its lock.
  *
  * F13: a fork child keeps the context of the flow that forked; those of other flows are dropped without
  * destroy. Memory does the keeping; numbers start anew. */
@@ -52,6 +55,14 @@ void rules_thread_is_worker(struct thread *thread) {
         trace_leave(thread);
     }
     thread->inherited = false;
+}
+
+void rules_thread_moves_on(struct thread *thread) {
+    struct context *start = thread->flow.current;
+    if (!thread->inherited || thread->depth > 0 || start != thread->start ||
+        !context_is(start, thread->start_serial) || start->kind == CONTEXT_AMBIGUOUS)
+        return;
+    thread_inherit(thread, context_ambiguous(start, NULL, 0, thread->flow.serial));
 }
 
 void rules_forked(void) {

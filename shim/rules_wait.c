@@ -120,6 +120,9 @@ static struct context *event_context(struct thread *thread, const struct sightin
         return NULL;
     case FILE_EPOLL:
         return NULL;
+    case FILE_STRANGER:
+        batch->connections++;
+        return NULL;
     case FILE_CONNECTION: /* what is read from it next tells more */
         batch->connections++;
         return connection_context(thread, sighting, events);

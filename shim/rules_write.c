@@ -230,6 +230,8 @@ static void write_eventfd(struct thread *thread, const struct passage *passage, 
     if (passage_alive(passage))
         mailbox_settle(passage->file->mailbox, passage->ticket, added);
     reservation_over(thread, passage->file->mailbox, passage->ticket);
+    if (__builtin_expect(thread->inherited, 0))
+        rules_thread_moves_on(thread);
 }
 
 /* --- writing ------------------------------------------------------------------------------------- */
@@ -246,11 +248,13 @@ static void answer_begins(struct passage *passage) {
 struct passage rules_write_open(struct open_file *file, const struct outgoing *outgoing, struct here here) {
     struct passage passage = {.file = file, .generation = cell_generation(&file->cell), .here = here};
     if (file_kind(file) != FILE_CONNECTION && file_kind(file) != FILE_OUTBOUND &&
-        file_kind(file) != FILE_EVENTFD)
+        file_kind(file) != FILE_EVENTFD && file_kind(file) != FILE_STRANGER)
         return (struct passage){0};
     struct thread *thread = thread_enter();
     if (thread == NULL)
         return (struct passage){0};
+    if (__builtin_expect(file_kind(file) == FILE_STRANGER, 0))
+        file_turns_out(file, FILE_OUTBOUND);
     if (file_kind(file) == FILE_EVENTFD)
         reserve(thread, &passage);
     else

@@ -11,6 +11,7 @@
 #include "otel.h"
 #include "process.h"
 #include "report.h"
+#include "rules.h"
 #include "say.h"
 #include "thread.h"
 #include "trace.h"
@@ -45,6 +46,7 @@ void shim_start(char *const *environment, const char *library) {
     thread_begin_main();
     if (trusted && options.environment)
         environment_start(environment, library);
+    rules_process_begins();
     identity_start();
     otel_publish();
     trace_start();

@@ -18,6 +18,7 @@ static const char *const carriers[] = {
     [FILE_PLAIN] = "registration", [FILE_LISTENER] = "listener", [FILE_CONNECTION] = "connection",
     [FILE_OUTBOUND] = "outbound",  [FILE_EVENTFD] = "eventfd",   [FILE_TIMERFD] = "timerfd",
     [FILE_EPOLL] = "epoll",        [FILE_PIPE] = "pipe",         [FILE_DATAGRAM] = "datagram",
+    [FILE_STRANGER] = "stranger",
 };
 
 #endif

@@ -2,6 +2,7 @@
 #include "case.h"
 
 #include <pty.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <threads.h>
 
@@ -93,6 +94,80 @@ CASE(F1, every_end_releases_the_context) {
         close(gate);
         EXPECT(atomic_load(&destroyed) == 1);
     }
+}
+
+/* --- a thread that may take others' work before it ever waits twice at one place ---------------------- */
+
+static int ringer, woken[2];
+static sem_t units;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static _Atomic bool sleeps;
+
+static void *wakes_by_eventfd(void *unused) {
+    poke(ringer);
+    EXPECT_STACK("request?");
+    return unused;
+}
+
+static void *wakes_by_pipe(void *unused) {
+    say_to(woken[1], "x");
+    EXPECT_STACK("request?");
+    return unused;
+}
+
+static void *sleeps_on_condition(void *unused) {
+    pthread_mutex_lock(&mutex);
+    atomic_store(&sleeps, true);
+    pthread_cond_wait(&condition, &mutex);
+    EXPECT_STACK("request");
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+
+static void *sleeps_on_semaphore(void *unused) {
+    atomic_store(&sleeps, true);
+    sem_wait(&units);
+    EXPECT_STACK("request");
+    return unused;
+}
+
+static pthread_t start_in_request(void *(*work)(void *)) {
+    pthread_t thread;
+    ctxshim_scope scope = ctxshim_push("request");
+    atomic_store(&sleeps, false);
+    REQUIRE(pthread_create(&thread, NULL, work, NULL) == 0);
+    ctxshim_pop(&scope);
+    return thread;
+}
+
+static void wait_until_it_sleeps(void) {
+    while (!atomic_load(&sleeps))
+        usleep(1000);
+    usleep(20000);
+}
+
+CASE(F1, who_has_woken_somebody_up_may_go_on_with_others_work) {
+    ringer = eventfd(0, 0);
+    REQUIRE(pipe(woken) == 0);
+    pthread_join(start_in_request(wakes_by_eventfd), NULL);
+    pthread_join(start_in_request(wakes_by_pipe), NULL);
+    expect_reader(ringer, "request");
+    expect_reader(woken[0], "request");
+}
+
+CASE(F1, who_has_slept_goes_on_with_its_own_work) {
+    pthread_t thread = start_in_request(sleeps_on_condition);
+    wait_until_it_sleeps();
+    pthread_mutex_lock(&mutex);
+    pthread_cond_signal(&condition);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(thread, NULL);
+    sem_init(&units, 0, 0);
+    thread = start_in_request(sleeps_on_semaphore);
+    wait_until_it_sleeps();
+    sem_post(&units);
+    pthread_join(thread, NULL);
 }
 
 static int worker_epoll, first_wait_done, second_wait_done;

@@ -1,13 +1,16 @@
 // An HTTP server on node's own http module, for the matrix: logs each request, and answers with its marker.
 //
-//     node node-http.js PORT LOG [DIRECTORY]
+//     node node-http.js PORT LOG [DIRECTORY | cluster]
 //
-// With a directory, the answer is a file that it reads by the thread pool.
+// With a directory, the answer is a file that it reads by the thread pool. As a cluster, one process accepts, and sends
+// each connection to one of three others.
 'use strict';
+const cluster = require('node:cluster');
 const fs = require('node:fs');
 const http = require('node:http');
 
-const [port, log, directory] = process.argv.slice(2);
+const [port, log, what] = process.argv.slice(2);
+const directory = what === 'cluster' ? undefined : what;
 const journal = fs.openSync(log, 'a');
 
 function answer(response, marker, body) {
@@ -16,7 +19,7 @@ function answer(response, marker, body) {
     response.end(body);
 }
 
-http.createServer((request, response) => {
+function answerRequest(request, response) {
     if (directory === undefined) {
         const marker = request.headers['x-marker'];
         setImmediate(() => answer(response, marker, `answer to ${marker}\n`));
@@ -30,4 +33,10 @@ http.createServer((request, response) => {
         }
         answer(response, request.url.slice(request.url.lastIndexOf('/') + 1), body);
     });
-}).listen(Number(port), '127.0.0.1');
+}
+
+if (what === 'cluster' && cluster.isPrimary)
+    for (let i = 0; i < 3; i++)
+        cluster.fork();
+else
+    http.createServer(answerRequest).listen(Number(port), '127.0.0.1');

@@ -3,6 +3,7 @@
 #
 #     node.sh            answers and logs in a later phase of the loop (setImmediate)
 #     node.sh files      serves files that the thread pool reads
+#     node.sh cluster    as without, in three processes that are sent their connections by a fourth
 #
 # Each marker must be seen when the server reads the request, (reads the file,) logs and answers. Options: see lib.sh.
 set -eu
@@ -14,7 +15,8 @@ port=$(free_port)
 case ${1:-} in
 '') protocol=http stations=1,1,1 && set -- ;;
 files) protocol=file stations=2,1,1 && files "$work/www" && set -- "$work/www" ;;
-*) no_verdict "usage: node.sh [files]" ;;
+cluster) protocol=http stations=1,1,1 && set -- cluster ;;
+*) no_verdict "usage: node.sh [files|cluster]" ;;
 esac
 set -- -- node "$root/tests/servers/node-http.js" "$port" "$work/log" "$@"
 [ "$ANNOTATE" != 1 ] || set -- --annotate=log "$@"

@@ -62,6 +62,8 @@ BOTH(apache_event, "apache.sh event")
 BOTH(apache_worker, "apache.sh worker")
 BOTH(apache_prefork, "apache.sh prefork")
 BOTH(own_queues, "api.sh")
+BOTH(passed_to_loops, "passed.sh loop")
+BOTH(passed_to_threads, "passed.sh threads")
 
 Test(nginx_proxy, annotated, .timeout = 150) {
     serve("nginx-proxy.sh", "ANNOTATE=1");

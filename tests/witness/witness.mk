@@ -10,7 +10,7 @@ TEST_PREREQS += $(WITNESS_TOOLS)
 TEST_BINARIES += $(WITNESS_TESTS)
 
 WITNESS_GLIB = $(shell pkg-config --cflags --libs glib-2.0)
-SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http hand-over-http)
+SERVER_PROGRAMS := $(addprefix $(BUILD)/tests/,glib-http api-http hand-over-http passed-http)
 TEST_PREREQS += $(SERVER_PROGRAMS)
 
 # What is interposed must be called and defined by its own name: no builtins, no inline functions of stdio's.
@@ -59,5 +59,9 @@ $(BUILD)/tests/api-http: tests/servers/api-http.c shim/ctxshim.h
 	$(CC) $(CFLAGS) -fexceptions -Ishim -o $@ $< -pthread
 
 $(BUILD)/tests/hand-over-http: tests/servers/hand-over-http.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< -pthread
+
+$(BUILD)/tests/passed-http: tests/servers/passed-http.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< -pthread
