@@ -23,12 +23,13 @@
  * async-signal-safe; "Signals: inert" means that a handler may call it, but that a call which
  * interrupted the shim itself does nothing and returns what it would return without the shim; but set and
  * with fail with EAGAIN then, and the value stays the caller's. The same holds after a thread's end, in
- * destructors of thread-specific data. A handler runs in the context of the flow that it interrupts; what it
- * changes is undone when it ends, and what it starts inherits nothing, unless it attaches a context by hand.
- * No value is destroyed in a handler. Strings are NUL-terminated, copied during the call, and never kept.
- * Functions that return 0 or -1 set errno with -1 and leave it alone otherwise; the scope {0} with errno set
- * is a failure too (set errno to 0 first to tell it from a call without the shim). Memory that runs out in
- * the shim is ENOMEM: nothing changed, and the program may go on as if nothing had been asked. */
+ * destructors of thread-specific data, and in a vfork child. A handler runs in the context of the flow that
+ * it interrupts; what it changes is undone when it ends, and what it starts inherits nothing, unless it
+ * attaches a context by hand. No value is destroyed in a handler. Strings are NUL-terminated, copied during
+ * the call, and never kept. Functions that return 0 or -1 set errno with -1 and leave it alone otherwise; the
+ * scope {0} with errno set is a failure too (set errno to 0 first to tell it from a call without the shim).
+ * Memory that runs out in the shim is ENOMEM: nothing changed, and the program may go on as if nothing had
+ * been asked. */
 #ifndef CTXSHIM_H
 #define CTXSHIM_H
 

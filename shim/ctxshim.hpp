@@ -48,7 +48,8 @@ class scope {
     }
     CTXSHIM_HEADER_OWN scope(scope &&other) noexcept : held(other.release()) {
     }
-    /* Closes what this one held. */
+    /* Closes what this one held: and with it what was opened inside, as `other` was, unless this one is
+     * closed first. */
     CTXSHIM_HEADER_OWN scope &operator=(scope &&other) noexcept {
         if (this != &other) {
             ctxshim_header_close(&held);

@@ -310,6 +310,34 @@ CASE(api, after_a_threads_end_calls_do_nothing) {
     EXPECT(atomic_load(&destroyed) == 0);
 }
 
+static volatile int child_result, child_error;
+
+static __attribute__((noinline)) void call_in_vfork_child(ctxshim_key *key, ctxshim_scope *scope) {
+    pid_t child = vfork();
+    if (child == 0) {
+        ctxshim_push("child");
+        errno = 0;
+        child_result = ctxshim_set(key, &child);
+        child_error = errno;
+        ctxshim_pop(scope);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+/* It is in its parent's memory. */
+CASE(api, in_a_vfork_child_calls_do_nothing) {
+    ctxshim_key *key = ctxshim_key_create("key", count_destroy);
+    ctxshim_scope scope = ctxshim_push("parent");
+    EXPECT(ctxshim_set(key, (void *)&destroyed) == 0);
+    call_in_vfork_child(key, &scope);
+    EXPECT(child_result == -1 && child_error == EAGAIN);
+    EXPECT_STACK("parent");
+    EXPECT(ctxshim_get(key) == (void *)&destroyed && atomic_load(&destroyed) == 0);
+    EXPECT(ctxshim_pop(&scope) == 0);
+    EXPECT(atomic_load(&destroyed) == 1);
+}
+
 CASE(api, c32_a_notice_may_be_left_by_a_jump) {
     static char values[20];
     static int told;
