@@ -83,7 +83,6 @@ void make_connection(void) {
         listener = listener_of(chance(60) ? AF_UNIX : AF_INET);
     if (listener == NULL)
         return;
-    unsigned origin = listener->origin;
     bool here = is_unix(listener->fd), pending = fd_ready(listener->fd, POLLIN);
     if (getsockname(listener->fd, (struct sockaddr *)&address, &size) != 0 || (pending && !here))
         return;
@@ -93,15 +92,29 @@ void make_connection(void) {
     long connected = DO(connect, fd, (struct sockaddr *)&address, size);
     if (connected == 0 || errno == EINPROGRESS)
         await(listener->fd, POLLIN);
-    struct slot *slot = slot_keep(fd, here ? UNIX : TCP, origin_new(), 0);
-    /* Whom it belongs to is known when it is accepted: a TCP listener has one waiting at most. */
-    if (!here && slot != NULL)
-        slot->peer = origin + 1000000;
+    slot_keep(fd, here ? UNIX : TCP, origin_new(), 0);
+}
+
+static int port_of(int fd, int (*ask)(int, __SOCKADDR_ARG, socklen_t *)) {
+    struct sockaddr_in address = {0};
+    socklen_t size = sizeof address;
+    return ask(fd, (struct sockaddr *)&address, &size) == 0 ? address.sin_port : -1;
+}
+
+/* Which of ours has connected? Gives it its peer. */
+static unsigned introduce(int accepted, unsigned origin) {
+    int port = port_of(accepted, getpeername);
+    unsigned peer = 0;
+    for (struct slot *slot = slots; slot < slots + SLOTS; slot++)
+        if (slot->fd >= 0 && slot->kind == TCP && port_of(slot->fd, getsockname) == port) {
+            peer = slot->origin;
+            slot->peer = origin;
+        }
+    return peer;
 }
 
 void accept_one(void) {
-    struct slot *listener = slot_pick(LISTENER);
-    int fd = slot_fd(listener);
+    int fd = pick_fd(LISTENER);
     if (fd_blocks(fd, POLLIN))
         return;
     struct sockaddr_storage address;
@@ -114,13 +127,8 @@ void accept_one(void) {
                        : (int)DO(accept4, fd, from, asks ? &size : NULL, or_block(SOCK_NONBLOCK) | or_keep(SOCK_CLOEXEC));
     if (accepted < 0)
         return;
-    unsigned origin = origin_new(), peer = 0;
-    for (struct slot *slot = slots; listener != NULL && !here && slot < slots + SLOTS; slot++)
-        if (slot->fd >= 0 && slot->peer == listener->origin + 1000000) {
-            peer = slot->origin;
-            slot->peer = origin;
-        }
-    slot_keep(accepted, here ? UNIX : TCP, origin, peer);
+    unsigned origin = origin_new();
+    slot_keep(accepted, here ? UNIX : TCP, origin, here ? 0 : introduce(accepted, origin));
 }
 
 void make_datagrams(void) {

@@ -33,6 +33,8 @@ struct slot *slot_keep(int fd, int kind, unsigned origin, unsigned peer) {
         slot = &slots[(first + i) % SLOTS];
     if (slot->fd >= 0)
         slot_close(slot);
+    if (kind == TCP) /* what is written is sent */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     slot->kind = kind;
     slot->origin = origin;
     slot->peer = peer;
@@ -143,7 +145,7 @@ static bool has_arrived(int from, int to) {
     if (!tcp_bytes(from, &sent) || !tcp_bytes(to, &got))
         return true;
     return sent.info.tcpi_state != TCP_ESTABLISHED || got.info.tcpi_state != TCP_ESTABLISHED ||
-           sent.bytes_sent - sent.bytes_retrans <= got.bytes_received;
+           (sent.notsent_bytes == 0 && sent.bytes_sent - sent.bytes_retrans <= got.bytes_received);
 }
 
 void network_settle(void) {
