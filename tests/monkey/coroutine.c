@@ -10,11 +10,13 @@ struct group {
     ucontext_t home, own[COROUTINES];
     char *stacks[COROUTINES];
     unsigned count, running, left[COROUTINES];
+    bool over[COROUTINES];
     struct dice dice[COROUTINES];
     int where;
 };
 
 static _Thread_local struct group *group;
+_Atomic bool abandoned;
 
 static void yield_to(struct group *mine, unsigned next) {
     unsigned before = mine->running;
@@ -31,22 +33,51 @@ static void leave(struct group *mine) {
     abort();
 }
 
-/* When one has done its part, all are over: the others are left where they are. */
+/* Anyone who has something left to do, or `count`. */
+static unsigned next_of(const struct group *mine) {
+    unsigned first = below(mine->count);
+    for (unsigned i = 0; i < mine->count; i++)
+        if (mine->left[(first + i) % mine->count] > 0)
+            return (first + i) % mine->count;
+    return mine->count;
+}
+
+static void part(struct group *mine) {
+    CTXSHIM_SCOPE("coroutine");
+    unsigned next = next_of(mine);
+    if (chance(30) && next < mine->count && next != mine->running)
+        yield_to(mine, next);
+    if (chance(60))
+        step(mine->where);
+    if (chance(10)) {
+        CTXSHIM_SCOPE("part");
+        step(mine->where);
+    }
+}
+
+/* Now and then one ends it for all, and who has not come to its end never will. */
 static void body(void) {
     struct group *mine = group;
-    CTXSHIM_SCOPE("coroutine");
-    while (mine->left[mine->running]-- > 0) {
-        if (chance(60))
-            step(mine->where);
-        if (chance(10)) {
-            CTXSHIM_SCOPE("part");
-            step(mine->where);
-        }
-        unsigned next = below(mine->count);
-        if (next != mine->running)
+    while (mine->left[mine->running] > 0) {
+        part(mine);
+        mine->left[mine->running]--;
+        unsigned next = next_of(mine);
+        if (next < mine->count && next != mine->running)
             yield_to(mine, next);
     }
-    leave(mine);
+    mine->over[mine->running] = true;
+    if (chance(2)) {
+        abandoned = true;
+        memset(mine->over, true, sizeof mine->over);
+        leave(mine);
+    }
+}
+
+static unsigned next_not_over(const struct group *mine) {
+    unsigned at = 0;
+    while (at < mine->count && mine->over[at])
+        at++;
+    return at;
 }
 
 void run_coroutines(void) {
@@ -64,8 +95,11 @@ void run_coroutines(void) {
         makecontext(&mine.own[i], body, 0);
     }
     group = &mine;
-    dice = mine.dice[0];
-    MUST(swapcontext(&mine.home, &mine.own[0]) == 0);
+    for (unsigned next; (next = next_not_over(&mine)) < mine.count;) {
+        mine.running = next;
+        dice = mine.dice[next];
+        MUST(swapcontext(&mine.home, &mine.own[next]) == 0);
+    }
     group = outer;
     here_where = mine.where;
     dice = kept;

@@ -5,10 +5,13 @@
 #include <setjmp.h>
 #include <stdlib.h>
 
-enum { SCOPES = 12, HELD = 12, KEYS = 4, VALUES = 4096, TEXT = 256 };
+enum { SCOPES = 12, OPENED_EVER = 1 << 16, HELD = 12, KEYS = 4, VALUES = 4096, TEXT = 256 };
 
 static ctxshim_scope scopes[SCOPES];
 static bool opened[SCOPES];
+/* Who inherited a scope may close it for itself; who has opened it is inside it still. */
+static ctxshim_scope all_scopes[OPENED_EVER];
+static _Atomic unsigned opened_ever;
 static ctxshim_context *held[HELD];
 static ctxshim_key *keys[KEYS];
 static _Atomic int values[VALUES]; /* how often each has been destroyed; its address is the value */
@@ -63,7 +66,9 @@ static void close_at(unsigned at) {
 }
 
 static void keep_scope(ctxshim_scope scope) {
-    unsigned at = below(SCOPES);
+    unsigned at = below(SCOPES), number = atomic_fetch_add(&opened_ever, 1);
+    MUST(number < OPENED_EVER);
+    all_scopes[number] = scope;
     close_at(at);
     if (!try_lock()) {
         ctxshim_pop(&scope);
@@ -190,8 +195,10 @@ void use_values(void) {
     }
     case 2: {
         ctxshim_key *other = ctxshim_key_create(NULL, value_destroy);
+        CTXSHIM_SCOPE("a key that goes");
         MUST(other != NULL && ctxshim_set(other, value) == 0);
         MUST(ctxshim_key_destroy(other) == 0);
+        step(here_where);
         return;
     }
     default:
@@ -288,11 +295,8 @@ static void settle(void) {
 
 /* Twice: what is over when descriptors are closed is known afterwards. */
 void contexts_end(void) {
-    for (unsigned i = 0; i < SCOPES; i++)
-        if (opened[i]) {
-            ctxshim_pop(&scopes[i]);
-            opened[i] = false;
-        }
+    for (unsigned i = 0; i < opened_ever; i++)
+        ctxshim_pop(&all_scopes[i]);
     for (unsigned i = 0; i < HELD; i++) {
         ctxshim_release(held[i]);
         held[i] = NULL;

@@ -180,6 +180,9 @@ void step(int where);
 void steps_deeper(unsigned count, int where);
 extern _Thread_local int here_where; /* of the operation that is being done */
 
+/* Was a coroutine left in the middle? What it had, nobody can give back. */
+extern _Atomic bool abandoned;
+
 /* Ends what operations have left behind: captures, scopes, threads, timers. */
 void contexts_end(void);
 void workers_end(void);
