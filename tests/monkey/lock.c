@@ -55,14 +55,17 @@ static struct timespec later(clockid_t clock) {
 
 void take_lock(void) {
     int at = (int)below(LOCKS);
-    bool pthread = chance(60);
+    bool pthread = UNDER_TSAN || chance(60);
     long result;
     struct timespec time = later(CLOCK_REALTIME), steady = later(CLOCK_MONOTONIC);
     if (pthread) {
         switch (below(4)) {
         case 0: result = DO(pthread_mutex_trylock, &mutexes[at]); break;
         case 1: result = DO(pthread_mutex_timedlock, &mutexes[at], &time); break;
-        case 2: result = DO(pthread_mutex_clocklock, &mutexes[at], CLOCK_MONOTONIC, &steady); break;
+        case 2:
+            result = UNDER_TSAN ? DO(pthread_mutex_trylock, &mutexes[at])
+                                     : DO(pthread_mutex_clocklock, &mutexes[at], CLOCK_MONOTONIC, &steady);
+            break;
         default: result = DO(pthread_mutex_lock, &mutexes[at]);
         }
     } else {
@@ -87,10 +90,10 @@ void take_lock(void) {
 /* Nobody signals, alone: the limit runs out. */
 void wait_condition(void) {
     int at = (int)below(LOCKS);
-    if (chance(60)) {
+    if (UNDER_TSAN || chance(60)) {
         struct timespec time = soon(CLOCK_REALTIME), steady = soon(CLOCK_MONOTONIC);
         DO(pthread_mutex_lock, &mutexes[at]);
-        if (chance(50))
+        if (UNDER_TSAN || chance(50))
             DO(pthread_cond_timedwait, &conditions[at], &mutexes[at], &time);
         else
             DO(pthread_cond_clockwait, &conditions[at], &mutexes[at], CLOCK_MONOTONIC, &steady);
@@ -168,7 +171,7 @@ void new_locks(void) {
     DO(sem_init, &semaphore, 0, 1);
     DO(sem_wait, &semaphore);
     DO(sem_destroy, &semaphore);
-    if (here_where != CHILD) {
+    if (here_where != CHILD && !UNDER_TSAN) {
         mtx_lock(&meeting.lock);
         MUST(thrd_create(&thread, come, &meeting) == thrd_success);
         while (meeting.reached == 0) {

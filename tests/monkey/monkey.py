@@ -27,6 +27,9 @@ EVERYTHING = ("annotate=stderr:annotate=stdout:annotate=*.log:annotate_pid=1:lea
               "trace=timeline:trace_events=64:otel=1:comm=1")
 CONTEXT = {"TRACEPARENT": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "BAGGAGE": "user=alice"}
 
+# A process that was forked by one with several threads is told nothing by ThreadSanitizer, else.
+SANITIZER_OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0", "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
+
 
 class Way:
     """How the program is run: which one, with what in its environment, and what of epoll counts."""
@@ -54,17 +57,20 @@ WAYS = [
 class Runner:
     """Runs the program of a build directory."""
 
-    def __init__(self, build, steps, threads):
+    def __init__(self, build, steps, threads, sanitizer=None):
         self.build, self.steps, self.threads = os.path.abspath(build), steps, threads
+        self.sanitizer = sanitizer
 
     def command(self, way, seed, without=""):
-        command = [f"{self.build}/tests/monkey/{way.program}", "--seed", str(seed), "--steps", str(self.steps)]
+        under = f"monkey-{self.sanitizer}/" if self.sanitizer else ""
+        command = ["setarch", "-R"] if self.sanitizer == "tsan" else []
+        command += [f"{self.build}/{under}tests/monkey/{way.program}", "--seed", str(seed), "--steps", str(self.steps)]
         command += ["--whole"] if way.whole else []
         command += ["--threads", str(self.threads)] if way.crowd else []
         return command + (["--without", without] if without else [])
 
     def environment(self, way):
-        ours = dict(way.environment)
+        ours = {**way.environment, **(SANITIZER_OPTIONS if self.sanitizer else {})}
         if way.options is not None:
             ours["CTXSHIM_OPTIONS"] = way.options
             if way.program == "plain":
@@ -94,7 +100,7 @@ class Runner:
         status, out, said = self.run(way, seed, without)
         if status != 0:
             return f"status {status}\n{said.decode(errors='replace')[-600:]}"
-        if way.crowd:
+        if way.crowd or self.sanitizer:
             return None
         plain = WHOLE if way.whole else PLAIN
         expected = self.run(plain, seed, without)[:2]
@@ -155,7 +161,7 @@ def report(runner, way, seed, what):
     """What failed, made short."""
     without = shrink(runner, way, seed)
     lines = [f"seed {seed}, {way.name}: {what}".rstrip(), "  " + runner.shown(way, seed, without)]
-    if not way.crowd:
+    if not way.crowd and not runner.sanitizer:
         lines.append(runner.first_difference(way, seed, without))
     return "\n".join(lines)
 
@@ -170,9 +176,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--failures", type=int, default=3, help="stop after so many")
     parser.add_argument("--build", default="build")
+    parser.add_argument("--sanitized", metavar="NAME", help="the linked program of check-monkey-NAME: does it survive?")
     asked = parser.parse_args()
-    ways = [way for way in WAYS if way.name in asked.ways.split(",")]
-    runner = Runner(asked.build, asked.steps, asked.threads)
+    ways = [way for way in WAYS if way.name in asked.ways.split(",") and (way.program == "linked" or not asked.sanitized)]
+    runner = Runner(asked.build, asked.steps, asked.threads, asked.sanitized)
     until = time.monotonic() + asked.seconds if asked.seconds else None
     counts = {"passed": 0, "unsteady": 0, "failed": 0}
 

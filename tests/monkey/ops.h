@@ -5,6 +5,19 @@
 #include "../../hooks/fortified.h"
 #include "monkey.h"
 
+/* ThreadSanitizer knows no threads and locks of C's, none of the newest functions, no threads that libc starts,
+ * and of a fork child not that it is alone. */
+#ifdef __SANITIZE_THREAD__
+#    define UNDER_TSAN true
+#else
+#    define UNDER_TSAN false
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#    define UNDER_ASAN true
+#else
+#    define UNDER_ASAN false
+#endif
+
 #define OPERATION(name, weight, where) void name(void);
 #include "ops.def"
 #undef OPERATION

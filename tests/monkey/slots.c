@@ -13,7 +13,7 @@
 struct slot slots[SLOTS];
 static _Atomic unsigned origins;
 
-enum { BAD_FD = 777, AWAIT_TIMES = 2000, UNREAD_AT_MOST = 30000 };
+enum { BAD_FD = 777, AWAIT_TIMES = 2000, UNREAD_AT_MOST = 30000, TAKEN = -2 };
 
 void slots_begin(void) {
     for (struct slot *slot = slots; slot < slots + SLOTS; slot++)
@@ -24,15 +24,26 @@ unsigned origin_new(void) {
     return ++origins;
 }
 
+/* Nobody else's. */
+static bool take(struct slot *slot) {
+    int empty = -1;
+    return atomic_compare_exchange_strong(&slot->fd, &empty, TAKEN);
+}
+
+static struct slot *slot_free(void) {
+    for (;;) {
+        unsigned first = below(SLOTS);
+        for (unsigned i = 0; i < SLOTS; i++)
+            if (take(&slots[(first + i) % SLOTS]))
+                return &slots[(first + i) % SLOTS];
+        slot_close(&slots[first]);
+    }
+}
+
 struct slot *slot_keep(int fd, int kind, unsigned origin, unsigned peer) {
     if (fd < 0)
         return NULL;
-    unsigned first = below(SLOTS);
-    struct slot *slot = &slots[first];
-    for (unsigned i = 0; i < SLOTS && slot->fd >= 0; i++)
-        slot = &slots[(first + i) % SLOTS];
-    if (slot->fd >= 0)
-        slot_close(slot);
+    struct slot *slot = slot_free();
     if (kind == TCP) /* what is written is sent */
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     slot->kind = kind;
@@ -86,8 +97,8 @@ void slots_forget(int first, int last) {
 }
 
 void slot_close(struct slot *slot) {
-    int fd = atomic_exchange(&slot->fd, -1);
-    if (fd < 0)
+    int fd = slot->fd;
+    if (fd < 0 || !atomic_compare_exchange_strong(&slot->fd, &fd, -1))
         return;
     DO(close, fd);
     if (slot->kind == TCP && asked.threads == 0)
@@ -97,6 +108,8 @@ void slot_close(struct slot *slot) {
 void slots_close_all(void) {
     for (struct slot *slot = slots; slot < slots + SLOTS; slot++)
         slot_close(slot);
+    for (int fd = 3; fd < LOG_FD && asked.threads > 0; fd++) /* what two have kept in one place */
+        close(fd);
 }
 
 /* --- asking the kernel ------------------------------------------------------------------------------- */

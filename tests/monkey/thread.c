@@ -39,7 +39,7 @@ void run_thread(void) {
     pthread_t thread;
     pthread_attr_t attributes;
     sem_t over;
-    if (chance(30)) {
+    if (chance(30) && !UNDER_TSAN) {
         thrd_t other;
         int result = 0;
         MUST(DO(thrd_create, &other, start_thrd, &start) == thrd_success);
@@ -160,7 +160,7 @@ static void worker_begin(struct worker *worker) {
 }
 
 void work_for_another(void) {
-    struct worker *worker = &workers[below(WORKERS)];
+    struct worker *worker = &workers[below(UNDER_TSAN ? WORKERS - 1 : WORKERS)];
     if (!worker->begun)
         worker_begin(worker);
     worker->work = (struct start){{draw()}, 1 + below(4), CROWD, NULL, true};

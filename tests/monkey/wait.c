@@ -149,7 +149,12 @@ __attribute__((noinline)) static long read_in_time(int fd, char *buffer) {
     struct pollfd one = {fd, POLLIN, 0};
     if (DO(poll, &one, 1, timeout_of(fd_ready(fd, POLLIN))) != 1 || fd_blocks(fd, POLLIN))
         return -1;
-    return DO(read, fd, buffer, BUFFER_SIZE);
+    long got = DO(read, fd, buffer, BUFFER_SIZE);
+    if (chance(30))
+        count_eventfd();
+    else if (chance(30))
+        step(here_where);
+    return got;
 }
 
 void timed_read(void) {
