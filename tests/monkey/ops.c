@@ -19,7 +19,8 @@ _Thread_local int here_where;
 /* Sanitizers take a coroutine's stack for somebody else's. */
 static bool is_known_here(const struct operation *operation) {
     void (*run)(void) = operation->run;
-    if (UNDER_TSAN && (run == posix_timer || run == asynchronous_io || run == message_queue || run == fork_child))
+    if (UNDER_TSAN && (run == posix_timer || run == asynchronous_io || run == message_queue || run == fork_child ||
+                       run == cancel_thread))
         return false;
     return !(UNDER_TSAN || UNDER_ASAN) || run != run_coroutines;
 }

@@ -6,7 +6,7 @@
 #include "monkey.h"
 
 /* ThreadSanitizer knows no threads and locks of C's, none of the newest functions, no threads that libc starts,
- * and of a fork child not that it is alone. */
+ * of a fork child not that it is alone, and of one that is cancelled not what it has locked. */
 #ifdef __SANITIZE_THREAD__
 #    define UNDER_TSAN true
 #else
