@@ -8,6 +8,7 @@
 #include "activity.h"
 #include "frame.h"
 #include "holders.h"
+#include "interruption.h"
 #include "leaks.h"
 #include "thread.h"
 #include "trace.h"
@@ -26,9 +27,34 @@ static struct context *inner(ctxshim_context *context) {
     return (struct context *)context;
 }
 
+/* After a jump out of a signal handler that used the shim the thread is in the handler's flow still (F12),
+ * until somebody looks. */
 static struct thread *enter(void) {
     thread_bury();
-    return thread_enter();
+    struct thread *thread = thread_enter();
+    if (__builtin_expect(thread_handler != 0, 0) && thread != NULL)
+        interruption_settle(thread, (uintptr_t)__builtin_frame_address(0));
+    return thread;
+}
+
+/* The quick way in: not where a handler runs, or was left by a jump. */
+static inline __attribute__((always_inline)) struct thread *enter_known(void) {
+    return __builtin_expect(thread_handler == 0, 1) ? thread_enter_known() : NULL;
+}
+
+/* For questions, which open nothing in a handler. */
+static __attribute__((noinline)) void leave_handlers(uintptr_t here) {
+    struct thread *thread =
+        local.thread != NULL && local.thread->interruption != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    interruption_settle(thread, here);
+    thread_leave();
+}
+
+static inline __attribute__((always_inline)) void asked(uintptr_t here) {
+    if (__builtin_expect(thread_handler != 0, 0))
+        leave_handlers(here);
 }
 
 static void leave(void) {
@@ -89,7 +115,7 @@ static __attribute__((noinline)) ctxshim_scope push_inside(struct thread *thread
 /* Part of a public function: HERE is that one's. */
 static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
     bool plain = __builtin_expect(operation != NULL && !trace_scopes, 1);
-    struct thread *thread = plain ? thread_enter_known() : NULL;
+    struct thread *thread = plain ? enter_known() : NULL;
     if (__builtin_expect(thread == NULL, 0))
         return push_slow(operation, HERE, block);
     struct scope scope = flow_push_quick(&thread->flow, operation, __builtin_return_address(0));
@@ -122,7 +148,7 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
 }
 
 static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
-    struct thread *thread = thread_enter_known();
+    struct thread *thread = enter_known();
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
@@ -137,7 +163,7 @@ static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
 
 /* The usual close, and the timeline is told. */
 static __attribute__((noinline)) int pop_traced(const ctxshim_scope *scope) {
-    struct thread *thread = thread_enter_known();
+    struct thread *thread = enter_known();
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_close_quick(&thread->flow, scope->node, scope->serial);
@@ -165,7 +191,7 @@ static inline __attribute__((always_inline)) int pop(const ctxshim_scope *scope)
         return pop_detour(scope);
     if (__builtin_expect(trace_scopes, 0))
         return pop_traced(scope);
-    struct thread *thread = thread_enter_known();
+    struct thread *thread = enter_known();
     if (__builtin_expect(thread == NULL, 0))
         return pop_slow(scope);
     if (__builtin_expect(!flow_close_quick(&thread->flow, scope->node, serial), 0))
@@ -253,6 +279,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
 }
 
 void *ctxshim_get(ctxshim_key *key) {
+    asked((uintptr_t)__builtin_frame_address(0));
     struct context *current = local.thread != NULL ? local.thread->flow.current : NULL;
     return key == NULL || current == NULL ? NULL : values_get(current->values, (struct key *)key);
 }
@@ -279,6 +306,7 @@ int ctxshim_on_change_remove(ctxshim_key *key, void *arg) {
 }
 
 static __attribute__((noinline)) ctxshim_context *capture_slow(const void *site) {
+    asked((uintptr_t)__builtin_frame_address(0));
     struct thread *thread = thread_handler == 0 ? thread_enter() : NULL;
     if (thread == NULL)
         return local.thread != NULL ? (ctxshim_context *)flow_capture_inside(&local.thread->flow) : NULL;
@@ -289,7 +317,7 @@ static __attribute__((noinline)) ctxshim_context *capture_slow(const void *site)
 }
 
 ctxshim_context *ctxshim_capture(void) {
-    struct thread *thread = thread_enter_known();
+    struct thread *thread = enter_known();
     const void *site = __builtin_return_address(0);
     if (thread == NULL)
         return capture_slow(site);
@@ -318,7 +346,7 @@ static __attribute__((noinline)) void release_slow(ctxshim_context *context) {
 
 void ctxshim_release(ctxshim_context *context) {
     capture_remove(inner(context));
-    struct thread *thread = thread_enter_known();
+    struct thread *thread = enter_known();
     if (thread == NULL) {
         release_slow(context);
         return;
@@ -342,7 +370,7 @@ static __attribute__((noinline)) ctxshim_scope attach_slow(ctxshim_context *cont
 
 static inline __attribute__((always_inline)) ctxshim_scope attach(ctxshim_context *context, struct here here,
                                                                   int *error) {
-    struct thread *thread = trace_scopes ? NULL : thread_enter_known();
+    struct thread *thread = trace_scopes ? NULL : enter_known();
     activity_note(inner(context));
     if (thread == NULL)
         return attach_slow(context, here, error);
@@ -378,6 +406,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {
+    asked((uintptr_t)__builtin_frame_address(0));
     frame_asked(HERE);
     return context_format(local.thread != NULL ? local.thread->flow.current : NULL, buffer, size);
 }
