@@ -10,9 +10,10 @@
 #include "../ctxstore/kernel.h"
 #include "wait.h"
 
+/* Less than nothing is an error, and the kernel's to tell: it is no poll. */
 static long milliseconds_of(const void *time, long parts_in_one) {
     long parts[2]; /* seconds, and parts of one */
-    if (time == NULL || !kernel_peek(parts, time, sizeof parts))
+    if (time == NULL || !kernel_peek(parts, time, sizeof parts) || parts[0] < 0 || parts[1] < 0)
         return -1;
     return parts[0] * 1000 + (parts[1] + parts_in_one - 1) / parts_in_one;
 }

@@ -89,6 +89,7 @@ static void crowd(void) {
 }
 
 static void begin(void) {
+    hooks_begin();
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){LOG_FD + 24, LOG_FD + 24});

@@ -69,6 +69,7 @@ enum hook {
 #undef HOOK_ROW
     HOOKS
 };
+void hooks_begin(void);
 void hook_used(enum hook hook);
 void hooks_uncalled(FILE *stream);
 

@@ -43,3 +43,12 @@ check-monkey-$(1): $(BUILD)/monkey-$(1)/tests/monkey/linked $(MONKEY)/plain
 endef
 $(foreach sanitizer,$(MONKEY_SANITIZED),$(eval $(call monkey_sanitized,$(sanitizer))))
 .PHONY: $(MONKEY_SANITIZED:%=check-monkey-%)
+
+$(BUILD)/tests/test_monkey: tests/monkey/test_monkey.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -DBUILD='"$(BUILD)"' -o $@ $< $(LDFLAGS) -lcriterion
+
+# `make monkey SECONDS=600`: random seeds, in every way.
+.PHONY: monkey
+monkey: $(MONKEY_PROGRAMS) $(BUILD)/libctxshim.so
+	tests/monkey/monkey.py --build $(BUILD) --seconds $(or $(SECONDS),60)

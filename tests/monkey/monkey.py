@@ -111,6 +111,17 @@ class Runner:
                 return "unsteady"
         return f"it is\n{out.decode(errors='replace')[-300:]}and was\n{expected[1].decode(errors='replace')[-300:]}"
 
+    def uncalled(self, seeds):
+        """The hooks that none of these seeds calls."""
+        left = None
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as directory:
+                said = subprocess.run(self.command(PLAIN, seed) + ["--coverage"], cwd=directory, check=False,
+                                      capture_output=True, stdin=subprocess.DEVNULL).stderr
+            names = set(said.decode(errors="replace").rpartition("uncalled:")[2].split())
+            left = names if left is None else left & names
+        return sorted(left or [])
+
     def first_difference(self, way, seed, without):
         """Where the two part, call by call."""
         texts = []
@@ -177,10 +188,15 @@ def main():
     parser.add_argument("--failures", type=int, default=3, help="stop after so many")
     parser.add_argument("--build", default="build")
     parser.add_argument("--sanitized", metavar="NAME", help="the linked program of check-monkey-NAME: does it survive?")
+    parser.add_argument("--coverage", action="store_true", help="says which hooks none of the seeds calls, and no more")
     asked = parser.parse_args()
     ways = [way for way in WAYS if way.name in asked.ways.split(",") and (way.program == "linked" or not asked.sanitized)]
     runner = Runner(asked.build, asked.steps, asked.threads, asked.sanitized)
     until = time.monotonic() + asked.seconds if asked.seconds else None
+    if asked.coverage:
+        first, _, last = (asked.seeds or "1-100").partition("-")
+        print("uncalled:", *runner.uncalled(range(int(first), int(last or first) + 1)))
+        return
     counts = {"passed": 0, "unsteady": 0, "failed": 0}
 
     def seeds():

@@ -60,7 +60,8 @@ static int wait_once(int epoll, struct epoll_event *events, int most, int millis
     sigemptyset(&none);
     errno = UNTOUCHED;
     switch (below(3)) {
-    case 0: hook_used(HOOK_epoll_wait); return epoll_wait(epoll, events, most, milliseconds);
+    case 0: hook_used(HOOK_epoll_wait);
+        return epoll_wait(epoll, events, most, milliseconds);
     case 1: hook_used(HOOK_epoll_pwait); return epoll_pwait(epoll, events, most, milliseconds, &none);
     default:
         hook_used(HOOK_epoll_pwait2);
@@ -75,7 +76,7 @@ void epoll_waits(void) {
     errno = UNTOUCHED;
     /* Nothing ready, or none of an epoll's. */
     if (!fd_ready(epoll, POLLIN)) {
-        noted("epoll with nothing", wait_once(epoll, events, (int)ONE_OF(0, 1, EVENTS), (int)ONE_OF(0, 0, 1, 2)));
+        told("epoll with nothing", wait_once(epoll, events, (int)ONE_OF(0, 1, EVENTS), (int)ONE_OF(0, 0, 1, 2)));
         return;
     }
     for (int round = 0; round < (asked.whole ? 1 : ROUNDS) && fd_ready(epoll, POLLIN); round++) {
@@ -83,7 +84,7 @@ void epoll_waits(void) {
         for (int i = 0; i < count; i++)
             came_add(&came, &events[i]);
         if (count < 0 || asked.whole)
-            noted("epoll", count);
+            told("epoll", count);
         if (count < 0 || asked.threads > 0)
             break;
     }

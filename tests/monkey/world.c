@@ -3,9 +3,11 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 _Thread_local struct dice dice;
-static _Atomic unsigned hook_calls[HOOKS];
+/* Shared with fork children. */
+static _Atomic unsigned *hook_calls;
 static uint64_t sum = 0xcbf29ce484222325;
 static char speaker[16] = "";
 
@@ -100,6 +102,11 @@ void hooks_uncalled(FILE *stream) {
         if (hook_calls[i] == 0)
             fprintf(stream, " %s", hook_names[i]);
     fprintf(stream, "\n");
+}
+
+void hooks_begin(void) {
+    hook_calls = (void *)kernel_call(SYS_mmap, 0, HOOKS * sizeof *hook_calls, PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 }
 
 void hook_used(enum hook hook) {
