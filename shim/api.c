@@ -142,6 +142,7 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
         return 0;
     struct scope named = {scope->node, scope->serial, scope->flow};
     int error = flow_close(&thread->flow, &named);
+    frame_scope_closed(thread);
     trace_closed(thread, named.serial);
     leave();
     return failed(error);
@@ -152,8 +153,10 @@ static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
-    if (closed)
+    if (closed) {
+        frame_scope_closed(thread);
         trace_attach(thread);
+    }
     thread_leave();
     if (!closed)
         return pop_slow(scope);
