@@ -227,9 +227,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
     frame->queued = queued || lent || frame->unread || wait->loop->keeps || loop_timers_due(wait->loop);
-    frame->various = batch->mixed || batch->first == NULL;
-    frame_watch(frame);
-    frame_inherits_debts(frame);
+    ledger_opens(&frame->ledger, frame_habits(frame), batch->mixed || batch->first == NULL,
+                 frame_is_exact(frame));
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);

@@ -36,8 +36,11 @@ void read_some(void) {
         cut(parts, buffer, size);
         came(buffer, DO(readv, fd, parts, ONE_OF(2, 2, 1, 0, -1)), size);
         break;
-    case 1: came(buffer, DO(__read_chk, fd, buffer, size, BUFFER_SIZE), size); break;
-    default: came(buffer, DO(read, fd, buffer, size), size);
+    case 1:
+        came(buffer, DO(__read_chk, fd, buffer, size, BUFFER_SIZE), size);
+        break;
+    default:
+        came(buffer, DO(read, fd, buffer, size), size);
     }
 }
 
@@ -66,7 +69,8 @@ void receive_some(void) {
     int fd = pick_fd(STREAMS | DATAGRAMS | UDP);
     size_t size = some_size();
     char *buffer = pick_buffer();
-    int flags = (int)ONE_OF(0, 0, MSG_PEEK, MSG_DONTWAIT, MSG_TRUNC, MSG_PEEK | MSG_TRUNC, MSG_WAITALL | MSG_DONTWAIT);
+    int flags = (int)ONE_OF(0, 0, MSG_PEEK, MSG_DONTWAIT, MSG_TRUNC, MSG_PEEK | MSG_TRUNC,
+                            MSG_WAITALL | MSG_DONTWAIT);
     struct sockaddr_storage address;
     socklen_t address_size = sizeof address;
     bool asks = chance(50);
@@ -75,12 +79,19 @@ void receive_some(void) {
     if (fd_blocks(fd, POLLIN) || ((flags & MSG_TRUNC) && slot_of(fd) != NULL && slot_of(fd)->kind == TCP))
         return;
     switch (below(4)) {
-    case 0: came(buffer, DO(recv, fd, buffer, size, flags), size); break;
-    case 1: came(buffer, DO(__recv_chk, fd, buffer, size, BUFFER_SIZE, flags), size); break;
-    case 2: came(buffer, DO(recvfrom, fd, buffer, size, flags, from, asks ? &address_size : NULL), size); break;
+    case 0:
+        came(buffer, DO(recv, fd, buffer, size, flags), size);
+        break;
+    case 1:
+        came(buffer, DO(__recv_chk, fd, buffer, size, BUFFER_SIZE, flags), size);
+        break;
+    case 2:
+        came(buffer, DO(recvfrom, fd, buffer, size, flags, from, asks ? &address_size : NULL), size);
+        break;
     default:
         came(buffer,
-             DO(__recvfrom_chk, fd, buffer, size, BUFFER_SIZE, flags, from, asks ? &address_size : NULL), size);
+             DO(__recvfrom_chk, fd, buffer, size, BUFFER_SIZE, flags, from, asks ? &address_size : NULL),
+             size);
     }
 }
 
@@ -105,7 +116,8 @@ void send_some(void) {
     has_written(fd);
 }
 
-/* --- a client's question, and its answer ----------------------------------------------------------------- */
+/* --- a client's question, and its answer -----------------------------------------------------------------
+ */
 
 /* One end asks, unseen by the shim or not; the other one reads it, and answers now or later. */
 void ask_and_answer(void) {
@@ -134,7 +146,8 @@ void ask_and_answer(void) {
         came(buffer, DO(read, client->fd, buffer, BUFFER_SIZE), BUFFER_SIZE);
 }
 
-/* --- counters and timers --------------------------------------------------------------------------------- */
+/* --- counters and timers ---------------------------------------------------------------------------------
+ */
 
 void count_eventfd(void) {
     int fd = pick_fd(EVENTFD);
@@ -151,7 +164,8 @@ void count_eventfd(void) {
 /* One that runs out is waited for: when would be a matter of time. */
 void arm_timerfd(void) {
     int fd = pick_fd(TIMERFD);
-    struct itimerspec time = {.it_value.tv_nsec = ONE_OF(1, 1000, 300000, 0), .it_interval.tv_sec = ONE_OF(0, 1000)};
+    struct itimerspec time = {.it_value.tv_nsec = ONE_OF(1, 1000, 300000, 0),
+                              .it_interval.tv_sec = ONE_OF(0, 1000)};
     if (chance(20))
         time.it_value.tv_sec = 1000;
     long armed = DO(timerfd_settime, fd, (int)ONE_OF(0, 0, 0, TFD_TIMER_ABSTIME, 64), &time, NULL);
@@ -165,14 +179,29 @@ void bad_pointers(void) {
     if (!fd_never_blocks(fd) || !may_write(fd))
         return;
     switch (below(8)) {
-    case 0: DO(read, fd, bad, 8); break;
-    case 1: DO(write, fd, bad, 8); break;
-    case 2: DO(writev, fd, bad, 2); break;
-    case 3: DO(readv, fd, bad, 2); break;
-    case 4: DO(recvmsg, fd, bad, 0); break;
-    case 5: DO(sendmsg, fd, bad, 0); break;
-    case 6: DO(pipe2, bad, 0); break;
-    default: DO(connect, fd, bad, 16);
+    case 0:
+        DO(read, fd, bad, 8);
+        break;
+    case 1:
+        DO(write, fd, bad, 8);
+        break;
+    case 2:
+        DO(writev, fd, bad, 2);
+        break;
+    case 3:
+        DO(readv, fd, bad, 2);
+        break;
+    case 4:
+        DO(recvmsg, fd, bad, 0);
+        break;
+    case 5:
+        DO(sendmsg, fd, bad, 0);
+        break;
+    case 6:
+        DO(pipe2, bad, 0);
+        break;
+    default:
+        DO(connect, fd, bad, 16);
     }
     has_written(fd);
 }

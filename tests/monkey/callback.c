@@ -1,14 +1,14 @@
-/* What libc calls back: timers, asynchronous reads and writes, messages, names. Each is waited for, so that the
- * callback's steps come at a time that is known. */
+/* What libc calls back: timers, asynchronous reads and writes, messages, names. Each is waited for, so that
+ * the callback's steps come at a time that is known. */
 #include "ops.h"
 
 #include <aio.h>
 #include <mqueue.h>
 #include <netdb.h>
 #include <semaphore.h>
-#include <sys/mman.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 struct call {
@@ -41,7 +41,8 @@ static void called(union sigval value) {
 }
 
 static struct sigevent event_of(struct call *call) {
-    return (struct sigevent){.sigev_notify = SIGEV_THREAD, .sigev_notify_function = called, .sigev_value.sival_ptr = call};
+    return (struct sigevent){
+        .sigev_notify = SIGEV_THREAD, .sigev_notify_function = called, .sigev_value.sival_ptr = call};
 }
 
 /* One that is armed and deleted before it runs out, or one that runs once. */
@@ -69,7 +70,8 @@ void asynchronous_io(void) {
     int fd = (int)kernel_call(SYS_memfd_create, (long)"aio", MFD_CLOEXEC, 0, 0, 0, 0);
     MUST(fd >= 0);
     call_begin(&call);
-    struct aiocb block = {.aio_fildes = fd, .aio_buf = buffer, .aio_nbytes = sizeof buffer, .aio_sigevent = event_of(&call)};
+    struct aiocb block = {
+        .aio_fildes = fd, .aio_buf = buffer, .aio_nbytes = sizeof buffer, .aio_sigevent = event_of(&call)};
     struct aiocb64 block64 = {
         .aio_fildes = fd, .aio_buf = buffer, .aio_nbytes = sizeof buffer, .aio_sigevent = event_of(&call)};
     struct aiocb *list[] = {&block};
@@ -78,12 +80,24 @@ void asynchronous_io(void) {
     unsigned way = below(8);
     long begun = 0;
     switch (way) {
-    case 0: begun = DO(aio_read, &block); break;
-    case 1: begun = DO(aio_write, &block); break;
-    case 2: begun = DO(aio_read64, &block64); break;
-    case 3: begun = DO(aio_write64, &block64); break;
-    case 4: begun = DO(aio_fsync, O_SYNC, &block); break;
-    case 5: begun = DO(aio_fsync64, O_SYNC, &block64); break;
+    case 0:
+        begun = DO(aio_read, &block);
+        break;
+    case 1:
+        begun = DO(aio_write, &block);
+        break;
+    case 2:
+        begun = DO(aio_read64, &block64);
+        break;
+    case 3:
+        begun = DO(aio_write64, &block64);
+        break;
+    case 4:
+        begun = DO(aio_fsync, O_SYNC, &block);
+        break;
+    case 5:
+        begun = DO(aio_fsync64, O_SYNC, &block64);
+        break;
     case 6:
         block.aio_sigevent.sigev_notify = SIGEV_NONE;
         block.aio_lio_opcode = LIO_WRITE;
@@ -143,4 +157,3 @@ void message_queue(void) {
     }
     DO(mq_close, queue);
 }
-

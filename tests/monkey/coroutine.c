@@ -107,4 +107,3 @@ void run_coroutines(void) {
     for (unsigned i = 0; i < mine.count; i++)
         free(mine.stacks[i]);
 }
-

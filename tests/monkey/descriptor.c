@@ -11,7 +11,8 @@ static int free_number(void) {
     return 600 + (int)below(60);
 }
 
-/* Where dup2 goes: now and then onto what is open. A connection that ends so tells its peer in its own time. */
+/* Where dup2 goes: now and then onto what is open. A connection that ends so tells its peer in its own time.
+ */
 static int number_to_replace(void) {
     struct slot *slot = slot_pick(ANY & ~TCP);
     if (asked.threads > 0 || slot == NULL || slot->kind == TCP || chance(30))
@@ -33,12 +34,23 @@ void copy_descriptor(void) {
     if (to == fd || slot_of(to) == slot)
         to = free_number();
     switch (below(6)) {
-    case 0: kept_copy((int)DO(dup2, fd, to), slot); break;
-    case 1: kept_copy((int)DO(dup3, fd, to, (int)ONE_OF(0, O_CLOEXEC)), slot); break;
-    case 2: kept_copy((int)DO(fcntl, fd, F_DUPFD, 3 + (int)below(60)), slot); break;
-    case 3: kept_copy((int)DO(fcntl64, fd, F_DUPFD_CLOEXEC, 3 + (int)below(60)), slot); break;
-    case 4: DO(dup2, fd, fd); break;
-    default: kept_copy((int)DO(dup, fd), slot);
+    case 0:
+        kept_copy((int)DO(dup2, fd, to), slot);
+        break;
+    case 1:
+        kept_copy((int)DO(dup3, fd, to, (int)ONE_OF(0, O_CLOEXEC)), slot);
+        break;
+    case 2:
+        kept_copy((int)DO(fcntl, fd, F_DUPFD, 3 + (int)below(60)), slot);
+        break;
+    case 3:
+        kept_copy((int)DO(fcntl64, fd, F_DUPFD_CLOEXEC, 3 + (int)below(60)), slot);
+        break;
+    case 4:
+        DO(dup2, fd, fd);
+        break;
+    default:
+        kept_copy((int)DO(dup, fd), slot);
     }
 }
 
@@ -94,7 +106,9 @@ void by_number(void) {
     unsigned one = origin_new(), other = origin_new();
     long got;
     switch (below(9)) {
-    case 0: slot_keep((int)DO(syscall, SYS_eventfd2, 0, EFD_NONBLOCK), EVENTFD, one, 0); break;
+    case 0:
+        slot_keep((int)DO(syscall, SYS_eventfd2, 0, EFD_NONBLOCK), EVENTFD, one, 0);
+        break;
     case 1:
         if (fd_blocks(fd, POLLIN))
             return;
@@ -107,8 +121,12 @@ void by_number(void) {
         DO(syscall, SYS_write, out, buffer, 16);
         has_written(out);
         break;
-    case 3: DO(syscall, SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); break;
-    case 4: DO(syscall, SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0); break;
+    case 3:
+        DO(syscall, SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        break;
+    case 4:
+        DO(syscall, SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+        break;
     case 5:
         DO(syscall, SYS_pipe2, ends, O_NONBLOCK);
         slot_keep(ends[0], PIPE_IN, one, other);
@@ -121,7 +139,10 @@ void by_number(void) {
             slot_keep(copy, slot->kind, slot->origin, slot->peer);
         break;
     }
-    case 7: DO(syscall, SYS_getppid + 100000); break;
-    default: DO(syscall, SYS_recvfrom, fd, buffer, 0, MSG_DONTWAIT, NULL, NULL);
+    case 7:
+        DO(syscall, SYS_getppid + 100000);
+        break;
+    default:
+        DO(syscall, SYS_recvfrom, fd, buffer, 0, MSG_DONTWAIT, NULL, NULL);
     }
 }

@@ -1,5 +1,6 @@
-/* ctxshim.h, used and misused: scopes that any thread may close, or twice, or never; contexts that are kept; values.
- * What it returns differs without the shim, so it is not told: it must keep its own promises instead. */
+/* ctxshim.h, used and misused: scopes that any thread may close, or twice, or never; contexts that are kept;
+ * values. What it returns differs without the shim, so it is not told: it must keep its own promises instead.
+ */
 #include "ops.h"
 
 #include <setjmp.h>
@@ -44,8 +45,10 @@ void contexts_begin(void) {
 /* --- scopes -------------------------------------------------------------------------------------------- */
 
 static const char *some_name(void) {
-    static const char *const names[] = {"a", "bb", "work", "an operation with a long name, which does not fit into a node",
-                                        "", "x y", "Main", "caf\xc3\xa9", "a\nb"};
+    static const char *const names[] = {
+        "a",   "bb",  "work", "an operation with a long name, which does not fit into a node",
+        "",    "x y", "Main", "caf\xc3\xa9",
+        "a\nb"};
     return names[below(LENGTH(names))];
 }
 
@@ -86,10 +89,17 @@ static void keep_scope(ctxshim_scope scope) {
 
 void open_scope(void) {
     switch (below(6)) {
-    case 0: keep_scope(ctxshim_root(some_name())); break;
-    case 1: keep_scope(ctxshim_suppress_flow()); break;
-    case 2: keep_scope(ctxshim_attach(NULL)); break;
-    default: keep_scope(ctxshim_push(some_name()));
+    case 0:
+        keep_scope(ctxshim_root(some_name()));
+        break;
+    case 1:
+        keep_scope(ctxshim_suppress_flow());
+        break;
+    case 2:
+        keep_scope(ctxshim_attach(NULL));
+        break;
+    default:
+        keep_scope(ctxshim_push(some_name()));
     }
 }
 
@@ -113,7 +123,9 @@ void misuse_scope(void) {
         errno = 0;
         MUST(ctxshim_pop(NULL) == 0 || errno == EINVAL);
         break;
-    case 1: MUST(ctxshim_pop(&none) == 0); break;
+    case 1:
+        MUST(ctxshim_pop(&none) == 0);
+        break;
     case 2:
         ctxshim_pop(&copy);
         ctxshim_pop(&copy);
@@ -126,12 +138,14 @@ void misuse_scope(void) {
         copy.flow = other.flow;
         ctxshim_pop(&copy);
         break;
-    default: ctxshim_push(NULL);
+    default:
+        ctxshim_push(NULL);
     }
     ctxshim_rename(chance(50) ? some_name() : NULL);
 }
 
-/* --- contexts and values ----------------------------------------------------------------------------------- */
+/* --- contexts and values -----------------------------------------------------------------------------------
+ */
 
 static ctxshim_context *exchange_held(unsigned at, ctxshim_context *context) {
     if (!try_lock())
@@ -183,7 +197,9 @@ void use_values(void) {
     ctxshim_key *key = keys[below(KEYS)];
     void *value = value_new();
     switch (below(6)) {
-    case 0: MUST(ctxshim_set(key, NULL) >= 0 && ctxshim_get(key) == NULL); break;
+    case 0:
+        MUST(ctxshim_set(key, NULL) >= 0 && ctxshim_get(key) == NULL);
+        break;
     case 1: {
         errno = 0;
         ctxshim_scope scope = ctxshim_with(key, value);
@@ -263,7 +279,8 @@ void block_scope(void) {
         step(here_where);
 }
 
-/* --- jumps ------------------------------------------------------------------------------------------------ */
+/* --- jumps ------------------------------------------------------------------------------------------------
+ */
 
 __attribute__((noinline)) static void jump_from(jmp_buf back, unsigned depth) {
     CTXSHIM_SCOPE("jumped over");
@@ -286,7 +303,8 @@ void jump_out(void) {
     draw();
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------ */
+/* --- the end
+ * ------------------------------------------------------------------------------------------------ */
 
 static void settle(void) {
     ctxshim_scope scope = ctxshim_push("settle");

@@ -1,5 +1,5 @@
-/* Mutexes, conditions and semaphores, pthread's and C's, each function of both. Nobody waits for long: a lock is held
- * for a call or two, and waits have limits. */
+/* Mutexes, conditions and semaphores, pthread's and C's, each function of both. Nobody waits for long: a lock
+ * is held for a call or two, and waits have limits. */
 #include "ops.h"
 
 #include <pthread.h>
@@ -60,19 +60,29 @@ void take_lock(void) {
     struct timespec time = later(CLOCK_REALTIME), steady = later(CLOCK_MONOTONIC);
     if (pthread) {
         switch (below(4)) {
-        case 0: result = DO(pthread_mutex_trylock, &mutexes[at]); break;
-        case 1: result = DO(pthread_mutex_timedlock, &mutexes[at], &time); break;
+        case 0:
+            result = DO(pthread_mutex_trylock, &mutexes[at]);
+            break;
+        case 1:
+            result = DO(pthread_mutex_timedlock, &mutexes[at], &time);
+            break;
         case 2:
             result = UNDER_TSAN ? DO(pthread_mutex_trylock, &mutexes[at])
-                                     : DO(pthread_mutex_clocklock, &mutexes[at], CLOCK_MONOTONIC, &steady);
+                                : DO(pthread_mutex_clocklock, &mutexes[at], CLOCK_MONOTONIC, &steady);
             break;
-        default: result = DO(pthread_mutex_lock, &mutexes[at]);
+        default:
+            result = DO(pthread_mutex_lock, &mutexes[at]);
         }
     } else {
         switch (below(3)) {
-        case 0: result = DO(mtx_trylock, &plain[at]); break;
-        case 1: result = DO(mtx_timedlock, &plain[at], &time); break;
-        default: result = DO(mtx_lock, &plain[at]);
+        case 0:
+            result = DO(mtx_trylock, &plain[at]);
+            break;
+        case 1:
+            result = DO(mtx_timedlock, &plain[at], &time);
+            break;
+        default:
+            result = DO(mtx_lock, &plain[at]);
         }
     }
     if (result != 0)
@@ -114,10 +124,18 @@ void use_semaphore(void) {
     int value = 0;
     switch (below(6)) {
     case 0:
-    case 1: DO(sem_post, semaphore); break;
-    case 2: DO(sem_trywait, semaphore); break;
-    case 3: DO(sem_timedwait, semaphore, &time); break;
-    case 4: DO(sem_clockwait, semaphore, CLOCK_MONOTONIC, &steady); break;
+    case 1:
+        DO(sem_post, semaphore);
+        break;
+    case 2:
+        DO(sem_trywait, semaphore);
+        break;
+    case 3:
+        DO(sem_timedwait, semaphore, &time);
+        break;
+    case 4:
+        DO(sem_clockwait, semaphore, CLOCK_MONOTONIC, &steady);
+        break;
     default:
         sem_getvalue(semaphore, &value);
         if (value > 0 && asked.threads == 0)
@@ -125,7 +143,8 @@ void use_semaphore(void) {
     }
 }
 
-/* --- short lives ------------------------------------------------------------------------------------------- */
+/* --- short lives -------------------------------------------------------------------------------------------
+ */
 
 struct meeting {
     mtx_t lock;
@@ -167,7 +186,8 @@ void new_locks(void) {
     thrd_t thread;
     MUST(DO(mtx_init, &meeting.lock, mtx_plain) == thrd_success);
     MUST(DO(cnd_init, &meeting.changed) == thrd_success);
-    MUST(DO(pthread_mutex_init, &meeting.mutex, NULL) == 0 && DO(pthread_cond_init, &meeting.condition, NULL) == 0);
+    MUST(DO(pthread_mutex_init, &meeting.mutex, NULL) == 0 &&
+         DO(pthread_cond_init, &meeting.condition, NULL) == 0);
     DO(sem_init, &semaphore, 0, 1);
     DO(sem_wait, &semaphore);
     DO(sem_destroy, &semaphore);

@@ -1,6 +1,8 @@
-/* monkey [--seed N] [--steps N] [--threads N] [--without A-B,C] [--whole] [--log PATH] [--coverage] [--quiet] [--op NAME]
+/* monkey [--seed N] [--steps N] [--threads N] [--without A-B,C] [--whole] [--log PATH] [--coverage] [--quiet]
+ * [--op NAME]
  *
- * Prints `seed N steps N: digest D`; --quiet: says it by its status alone. See monkey.h, and monkey.py, which runs it in every way. */
+ * Prints `seed N steps N: digest D`; --quiet: says it by its status alone. See monkey.h, and monkey.py, which
+ * runs it in every way. */
 #include "monkey.h"
 
 #include <getopt.h>
@@ -19,27 +21,45 @@ static const char *without = "", *log_path;
 static bool quiet;
 
 static const struct option table[] = {
-    {"seed", required_argument, NULL, 's'},   {"steps", required_argument, NULL, 'n'},
+    {"seed", required_argument, NULL, 's'},    {"steps", required_argument, NULL, 'n'},
     {"threads", required_argument, NULL, 't'}, {"without", required_argument, NULL, 'x'},
-    {"whole", no_argument, NULL, 'w'},        {"log", required_argument, NULL, 'l'},
-    {"coverage", no_argument, NULL, 'c'},     {"op", required_argument, NULL, 'o'},
-    {"quiet", no_argument, NULL, 'q'},
-    {0},
+    {"whole", no_argument, NULL, 'w'},         {"log", required_argument, NULL, 'l'},
+    {"coverage", no_argument, NULL, 'c'},      {"op", required_argument, NULL, 'o'},
+    {"quiet", no_argument, NULL, 'q'},         {0},
 };
 
 static void ask(int count, char **arguments) {
     for (int letter; (letter = getopt_long(count, arguments, "", table, NULL)) != -1;) {
         switch (letter) {
-        case 's': asked.seed = strtoull(optarg, NULL, 10); break;
-        case 'n': asked.steps = atol(optarg); break;
-        case 't': asked.threads = atoi(optarg); break;
-        case 'x': without = optarg; break;
-        case 'w': asked.whole = true; break;
-        case 'l': log_path = optarg; break;
-        case 'q': quiet = true; break;
-        case 'c': asked.coverage = true; break;
-        case 'o': asked.op = optarg; break;
-        default: exit(2);
+        case 's':
+            asked.seed = strtoull(optarg, NULL, 10);
+            break;
+        case 'n':
+            asked.steps = atol(optarg);
+            break;
+        case 't':
+            asked.threads = atoi(optarg);
+            break;
+        case 'x':
+            without = optarg;
+            break;
+        case 'w':
+            asked.whole = true;
+            break;
+        case 'l':
+            log_path = optarg;
+            break;
+        case 'q':
+            quiet = true;
+            break;
+        case 'c':
+            asked.coverage = true;
+            break;
+        case 'o':
+            asked.op = optarg;
+            break;
+        default:
+            exit(2);
         }
     }
 }

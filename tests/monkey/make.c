@@ -124,7 +124,8 @@ void accept_one(void) {
     bool here = is_unix(fd);
     int accepted = chance(40) && asked.threads == 0
                        ? (int)DO(accept, fd, from, asks ? &size : NULL)
-                       : (int)DO(accept4, fd, from, asks ? &size : NULL, or_block(SOCK_NONBLOCK) | or_keep(SOCK_CLOEXEC));
+                       : (int)DO(accept4, fd, from, asks ? &size : NULL,
+                                 or_block(SOCK_NONBLOCK) | or_keep(SOCK_CLOEXEC));
     if (accepted < 0)
         return;
     unsigned origin = origin_new();
@@ -155,11 +156,20 @@ void misuse_socket(void) {
     struct sockaddr_un nobody = {.sun_family = AF_UNIX, .sun_path = "/nonexistent/socket"};
     int fd = pick_fd(UNIX | DATAGRAMS | OTHER | LISTENER);
     switch (below(5)) {
-    case 0: DO(socket, ONE_OF(AF_UNIX, AF_INET, -1), SOCK_RAW | SOCK_NONBLOCK, 255); break;
-    case 1: DO(bind, fd, (struct sockaddr *)&nobody, sizeof nobody); break;
-    case 2: DO(listen, fd, 5); break;
-    case 3: DO(connect, fd, (struct sockaddr *)&nobody, sizeof nobody); break;
-    default: noted("shutdown", shutdown(fd, SHUT_WR));
+    case 0:
+        DO(socket, ONE_OF(AF_UNIX, AF_INET, -1), SOCK_RAW | SOCK_NONBLOCK, 255);
+        break;
+    case 1:
+        DO(bind, fd, (struct sockaddr *)&nobody, sizeof nobody);
+        break;
+    case 2:
+        DO(listen, fd, 5);
+        break;
+    case 3:
+        DO(connect, fd, (struct sockaddr *)&nobody, sizeof nobody);
+        break;
+    default:
+        noted("shutdown", shutdown(fd, SHUT_WR));
     }
 }
 
@@ -172,7 +182,8 @@ void make_eventfd(void) {
 
 void make_timerfd(void) {
     int flags = or_block(TFD_NONBLOCK) | or_keep(TFD_CLOEXEC);
-    slot_keep((int)DO(timerfd_create, ONE_OF(CLOCK_MONOTONIC, CLOCK_REALTIME), flags), TIMERFD, origin_new(), 0);
+    slot_keep((int)DO(timerfd_create, ONE_OF(CLOCK_MONOTONIC, CLOCK_REALTIME), flags), TIMERFD, origin_new(),
+              0);
 }
 
 void make_epoll(void) {
@@ -187,17 +198,42 @@ static int file_open(int way) {
     int flags = O_RDWR | O_CREAT | O_TRUNC, fd = -1;
     snprintf(name, sizeof name, "monkey-%d-%u.dat", getpid(), number++);
     switch (way) {
-    case 0: fd = (int)DO(open, name, flags, 0600); break;
-    case 1: fd = (int)DO(open64, name, flags | O_CLOEXEC, 0600); break;
-    case 2: fd = (int)DO(openat, AT_FDCWD, name, flags, 0600); break;
-    case 3: fd = (int)DO(openat64, AT_FDCWD, name, flags, 0600); break;
-    case 4: fd = (int)DO(creat, name, 0600); break;
-    case 5: fd = (int)DO(creat64, name, 0600); break;
-    case 6: strcpy(name, "monkey-XXXXXX"); fd = (int)DO(mkstemp, name); break;
-    case 7: strcpy(name, "monkey-XXXXXX"); fd = (int)DO(mkstemp64, name); break;
-    case 8: strcpy(name, "monkey-XXXXXX"); fd = (int)DO(mkostemp, name, O_CLOEXEC); break;
-    case 9: strcpy(name, "monkey-XXXXXX"); fd = (int)DO(mkostemp64, name, 0); break;
-    case 10: return (int)DO(memfd_create, "monkey", MFD_CLOEXEC);
+    case 0:
+        fd = (int)DO(open, name, flags, 0600);
+        break;
+    case 1:
+        fd = (int)DO(open64, name, flags | O_CLOEXEC, 0600);
+        break;
+    case 2:
+        fd = (int)DO(openat, AT_FDCWD, name, flags, 0600);
+        break;
+    case 3:
+        fd = (int)DO(openat64, AT_FDCWD, name, flags, 0600);
+        break;
+    case 4:
+        fd = (int)DO(creat, name, 0600);
+        break;
+    case 5:
+        fd = (int)DO(creat64, name, 0600);
+        break;
+    case 6:
+        strcpy(name, "monkey-XXXXXX");
+        fd = (int)DO(mkstemp, name);
+        break;
+    case 7:
+        strcpy(name, "monkey-XXXXXX");
+        fd = (int)DO(mkstemp64, name);
+        break;
+    case 8:
+        strcpy(name, "monkey-XXXXXX");
+        fd = (int)DO(mkostemp, name, O_CLOEXEC);
+        break;
+    case 9:
+        strcpy(name, "monkey-XXXXXX");
+        fd = (int)DO(mkostemp64, name, 0);
+        break;
+    case 10:
+        return (int)DO(memfd_create, "monkey", MFD_CLOEXEC);
     default:
         snprintf(name, sizeof name, "/monkey-%d-%u", getpid(), number++);
         fd = (int)DO(shm_open, name, flags, 0600);
@@ -225,15 +261,33 @@ void make_other(void) {
     sigaddset(&mask, SIGUSR2);
     int fd = -1, kind = OTHER;
     switch (below(10)) {
-    case 0: fd = (int)DO(open, "/dev/null", O_RDWR); break;
-    case 1: fd = (int)DO(__open_2, "/dev/null", O_RDWR); break;
-    case 2: fd = (int)DO(__open64_2, "/dev/zero", O_RDONLY); break;
-    case 3: fd = (int)DO(__openat_2, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC); break;
-    case 4: fd = (int)DO(__openat64_2, AT_FDCWD, "/nonexistent", O_RDWR); break;
-    case 5: fd = (int)DO(inotify_init); break;
-    case 6: fd = (int)DO(inotify_init1, IN_NONBLOCK); break;
-    case 7: fd = (int)DO(posix_openpt, O_RDWR | O_NOCTTY | O_NONBLOCK); break;
-    default: fd = (int)DO(signalfd, -1, &mask, or_block(SFD_NONBLOCK) | or_keep(SFD_CLOEXEC)); kind = SIGNALFD;
+    case 0:
+        fd = (int)DO(open, "/dev/null", O_RDWR);
+        break;
+    case 1:
+        fd = (int)DO(__open_2, "/dev/null", O_RDWR);
+        break;
+    case 2:
+        fd = (int)DO(__open64_2, "/dev/zero", O_RDONLY);
+        break;
+    case 3:
+        fd = (int)DO(__openat_2, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+        break;
+    case 4:
+        fd = (int)DO(__openat64_2, AT_FDCWD, "/nonexistent", O_RDWR);
+        break;
+    case 5:
+        fd = (int)DO(inotify_init);
+        break;
+    case 6:
+        fd = (int)DO(inotify_init1, IN_NONBLOCK);
+        break;
+    case 7:
+        fd = (int)DO(posix_openpt, O_RDWR | O_NOCTTY | O_NONBLOCK);
+        break;
+    default:
+        fd = (int)DO(signalfd, -1, &mask, or_block(SFD_NONBLOCK) | or_keep(SFD_CLOEXEC));
+        kind = SIGNALFD;
     }
     slot_keep(fd, kind, origin_new(), 0);
 }

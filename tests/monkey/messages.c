@@ -15,7 +15,8 @@ static void came_in(const struct iovec *parts, size_t count, long got) {
 
 /* Those that came are kept: they are new numbers for what the sender has open. */
 static void keep_passed(struct msghdr *message) {
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);

@@ -1,12 +1,12 @@
-/* The monkey makes long random sequences of the calls that the shim interposes, from a seed: legal ones, which
- * nobody would think of, and some that fail.
+/* The monkey makes long random sequences of the calls that the shim interposes, from a seed: legal ones,
+ * which nobody would think of, and some that fail.
  *
- * Alone (the default) everything that it does is determined by the seed: what each call returned, its errno and
- * the bytes that it brought are summed up in a digest, which is the same plain and under the shim, whatever the
- * options. With several threads only survival counts, and what must hold at the end.
+ * Alone (the default) everything that it does is determined by the seed: what each call returned, its errno
+ * and the bytes that it brought are summed up in a digest, which is the same plain and under the shim,
+ * whatever the options. With several threads only survival counts, and what must hold at the end.
  *
- * Each step has dice of its own, thrown from the seed and the step's number: to leave steps out changes none of
- * the others' dice, so a failing sequence can be made short (monkey.py). */
+ * Each step has dice of its own, thrown from the seed and the step's number: to leave steps out changes none
+ * of the others' dice, so a failing sequence can be made short (monkey.py). */
 #ifndef TESTS_MONKEY_H
 #define TESTS_MONKEY_H
 
@@ -74,11 +74,9 @@ void hook_used(enum hook hook);
 void hooks_uncalled(FILE *stream);
 
 /* Makes a call of that name and tells its result, and errno. Gives the result. */
-#define DO(name, ...)                                                                                        \
-    told(#name, (hook_used(HOOK_##name), errno = UNTOUCHED, (long)(name)(__VA_ARGS__)))
+#define DO(name, ...) told(#name, (hook_used(HOOK_##name), errno = UNTOUCHED, (long)(name)(__VA_ARGS__)))
 /* The same without a result that could be compared: an address, or nothing at all. */
-#define DO_POINTER(name, ...)                                                                                \
-    ((hook_used(HOOK_##name), errno = UNTOUCHED, (name)(__VA_ARGS__)))
+#define DO_POINTER(name, ...) ((hook_used(HOOK_##name), errno = UNTOUCHED, (name)(__VA_ARGS__)))
 #define DO_NOTHING(name, ...)                                                                                \
     (hook_used(HOOK_##name), errno = UNTOUCHED, (name)(__VA_ARGS__), (void)told(#name, 0))
 
@@ -93,7 +91,8 @@ uint64_t digest(void);
 /* In a fork child: from now on it speaks for itself. */
 void digest_begin(uint64_t from);
 
-/* Another thread waits here until who has started it has told so: only then is the order the same each time. */
+/* Another thread waits here until who has started it has told so: only then is the order the same each time.
+ */
 void gate_wait(_Atomic bool *open);
 
 /* What must hold in every run, or it ends. */
@@ -135,7 +134,8 @@ struct slot {
 extern struct slot slots[SLOTS];
 
 void slots_begin(void);
-/* Keeps a descriptor, in place of another one if there is no room. < 0: nothing happens. Returns its slot, or NULL. */
+/* Keeps a descriptor, in place of another one if there is no room. < 0: nothing happens. Returns its slot, or
+ * NULL. */
 struct slot *slot_keep(int fd, int kind, unsigned origin, unsigned peer);
 unsigned origin_new(void);
 /* One of those kinds; now and then of any kind, or none at all (-1 or so in *fd). NULL: there is none. */
@@ -152,8 +152,9 @@ void slots_close_all(void);
 bool fd_ready(int fd, short events);
 bool fd_blocks(int fd, short events);
 bool fd_never_blocks(int fd);
-/* May this be written to, now? Not where it would block; over the network, not where the other end has not been
- * accepted, or has more than it can take: what happens then is a matter of time. Afterwards: it has arrived. */
+/* May this be written to, now? Not where it would block; over the network, not where the other end has not
+ * been accepted, or has more than it can take: what happens then is a matter of time. Afterwards: it has
+ * arrived. */
 bool may_write(int fd);
 void has_written(int fd);
 struct slot *slot_of(int fd);

@@ -1,5 +1,5 @@
-/* Bytes that go from one descriptor to another, and positions in files. Nothing that could block: a pipe may be
- * ready and have no room for two pages. */
+/* Bytes that go from one descriptor to another, and positions in files. Nothing that could block: a pipe may
+ * be ready and have no room for two pages. */
 #include "ops.h"
 
 #include <sys/mman.h>
@@ -17,11 +17,20 @@ void move_bytes(void) {
         return;
     size_t size = 1 + below(1000);
     switch (way) {
-    case 0: DO(sendfile, to, from, chance(50) ? &at : NULL, size); break;
-    case 1: DO(sendfile64, to, from, NULL, size); break;
-    case 3: DO(tee, from, to, size, SPLICE_F_NONBLOCK); break;
-    case 4: DO(vmsplice, to, &part, 1, SPLICE_F_NONBLOCK); break;
-    default: DO(splice, from, chance(5) ? &from_at : NULL, to, NULL, size, SPLICE_F_NONBLOCK);
+    case 0:
+        DO(sendfile, to, from, chance(50) ? &at : NULL, size);
+        break;
+    case 1:
+        DO(sendfile64, to, from, NULL, size);
+        break;
+    case 3:
+        DO(tee, from, to, size, SPLICE_F_NONBLOCK);
+        break;
+    case 4:
+        DO(vmsplice, to, &part, 1, SPLICE_F_NONBLOCK);
+        break;
+    default:
+        DO(splice, from, chance(5) ? &from_at : NULL, to, NULL, size, SPLICE_F_NONBLOCK);
     }
     has_written(to);
 }
@@ -62,22 +71,53 @@ void seek_file(void) {
     if (slot == NULL || slot->kind != DATA)
         return;
     switch (below(19)) {
-    case 0: DO(lseek, fd, below(100), (int)ONE_OF(SEEK_SET, SEEK_END, SEEK_CUR, 99)); break;
-    case 1: DO(lseek64, fd, 0, SEEK_SET); break;
-    case 2: DO(pwrite, fd, part.iov_base, 50, below(100)); break;
-    case 3: DO(pwrite64, fd, part.iov_base, 50, below(100)); break;
-    case 4: DO(pwritev, fd, &part, 1, below(100)); break;
-    case 5: DO(pwritev64, fd, &part, 1, below(100)); break;
-    case 6: DO(pwritev2, fd, &part, 1, below(100), 0); break;
-    case 7: DO(pwritev64v2, fd, &part, 1, below(100), 0); break;
-    case 8: DO(ftruncate, fd, below(2000)); break;
-    case 9: DO(ftruncate64, fd, below(2000)); break;
-    case 10: DO(fallocate, fd, 0, 0, 1 + below(100)); break;
-    case 11: DO(fallocate64, fd, 0, 0, 1 + below(100)); break;
-    case 12: DO(posix_fallocate, fd, 0, 1 + below(100)); break;
-    case 13: DO(posix_fallocate64, fd, 0, 1 + below(100)); break;
+    case 0:
+        DO(lseek, fd, below(100), (int)ONE_OF(SEEK_SET, SEEK_END, SEEK_CUR, 99));
+        break;
+    case 1:
+        DO(lseek64, fd, 0, SEEK_SET);
+        break;
+    case 2:
+        DO(pwrite, fd, part.iov_base, 50, below(100));
+        break;
+    case 3:
+        DO(pwrite64, fd, part.iov_base, 50, below(100));
+        break;
+    case 4:
+        DO(pwritev, fd, &part, 1, below(100));
+        break;
+    case 5:
+        DO(pwritev64, fd, &part, 1, below(100));
+        break;
+    case 6:
+        DO(pwritev2, fd, &part, 1, below(100), 0);
+        break;
+    case 7:
+        DO(pwritev64v2, fd, &part, 1, below(100), 0);
+        break;
+    case 8:
+        DO(ftruncate, fd, below(2000));
+        break;
+    case 9:
+        DO(ftruncate64, fd, below(2000));
+        break;
+    case 10:
+        DO(fallocate, fd, 0, 0, 1 + below(100));
+        break;
+    case 11:
+        DO(fallocate64, fd, 0, 0, 1 + below(100));
+        break;
+    case 12:
+        DO(posix_fallocate, fd, 0, 1 + below(100));
+        break;
+    case 13:
+        DO(posix_fallocate64, fd, 0, 1 + below(100));
+        break;
     case 14:
-    case 15: map_and_look(fd); break;
-    default: seek_stream(fd);
+    case 15:
+        map_and_look(fd);
+        break;
+    default:
+        seek_stream(fd);
     }
 }

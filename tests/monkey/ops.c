@@ -19,14 +19,15 @@ _Thread_local int here_where;
 /* Sanitizers take a coroutine's stack for somebody else's. */
 static bool is_known_here(const struct operation *operation) {
     void (*run)(void) = operation->run;
-    if (UNDER_TSAN && (run == posix_timer || run == asynchronous_io || run == message_queue || run == fork_child ||
-                       run == cancel_thread))
+    if (UNDER_TSAN && (run == posix_timer || run == asynchronous_io || run == message_queue ||
+                       run == fork_child || run == cancel_thread))
         return false;
     return !(UNDER_TSAN || UNDER_ASAN) || run != run_coroutines;
 }
 
 static bool may_be_done(const struct operation *operation, int where) {
-    return (operation->where & where) != 0 && is_known_here(operation) && (asked.op == NULL || strcmp(asked.op, operation->name) == 0);
+    return (operation->where & where) != 0 && is_known_here(operation) &&
+           (asked.op == NULL || strcmp(asked.op, operation->name) == 0);
 }
 
 static const struct operation *choose(int where) {

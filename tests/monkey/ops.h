@@ -5,8 +5,8 @@
 #include "../../hooks/fortified.h"
 #include "monkey.h"
 
-/* ThreadSanitizer knows no threads and locks of C's, none of the newest functions, no threads that libc starts,
- * of a fork child not that it is alone, and of one that is cancelled not what it has locked. */
+/* ThreadSanitizer knows no threads and locks of C's, none of the newest functions, no threads that libc
+ * starts, of a fork child not that it is alone, and of one that is cancelled not what it has locked. */
 #ifdef __SANITIZE_THREAD__
 #    define UNDER_TSAN true
 #else

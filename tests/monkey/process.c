@@ -1,5 +1,5 @@
-/* Children: they go on with random steps where the parent was, and say by their status what came of it; or execute
- * this very program, or another one, by each way of doing so. */
+/* Children: they go on with random steps where the parent was, and say by their status what came of it; or
+ * execute this very program, or another one, by each way of doing so. */
 #include "ops.h"
 
 #include <sched.h>
@@ -20,7 +20,8 @@ static int ended(pid_t child) {
     return status;
 }
 
-/* Other threads may have held any lock of libc's when they were left behind: in a crowd a child does little. */
+/* Other threads may have held any lock of libc's when they were left behind: in a crowd a child does little.
+ */
 static _Noreturn void live(uint64_t seed) {
     signal(SIGALRM, SIG_DFL);
     alarm(CHILD_SECONDS);
@@ -90,26 +91,44 @@ void vfork_child(void) {
     noted("a vfork child's status", ended(child));
 }
 
-/* --- executed programs ----------------------------------------------------------------------------------- */
+/* --- executed programs -----------------------------------------------------------------------------------
+ */
 
 /* In a child. */
 static void execute(unsigned way) {
     char *arguments[] = {"sh", "-c", "exit 3", NULL};
     int shell = -1;
     switch (way) {
-    case 0: execve("/bin/sh", arguments, environ); break;
-    case 1: execv("/bin/sh", arguments); break;
-    case 2: execvp("sh", arguments); break;
-    case 3: execvpe("sh", arguments, environ); break;
-    case 4: execl("/bin/sh", "sh", "-c", "exit 3", NULL); break;
-    case 5: execlp("sh", "sh", "-c", "exit 3", NULL); break;
-    case 6: execle("/bin/sh", "sh", "-c", "exit 3", NULL, environ); break;
+    case 0:
+        execve("/bin/sh", arguments, environ);
+        break;
+    case 1:
+        execv("/bin/sh", arguments);
+        break;
+    case 2:
+        execvp("sh", arguments);
+        break;
+    case 3:
+        execvpe("sh", arguments, environ);
+        break;
+    case 4:
+        execl("/bin/sh", "sh", "-c", "exit 3", NULL);
+        break;
+    case 5:
+        execlp("sh", "sh", "-c", "exit 3", NULL);
+        break;
+    case 6:
+        execle("/bin/sh", "sh", "-c", "exit 3", NULL, environ);
+        break;
     case 7:
         shell = open("/bin/sh", O_RDONLY | O_CLOEXEC);
         fexecve(shell, arguments, environ);
         break;
-    case 8: execveat(AT_FDCWD, "/bin/sh", arguments, environ, 0); break;
-    default: execve("/nonexistent", arguments, environ);
+    case 8:
+        execveat(AT_FDCWD, "/bin/sh", arguments, environ, 0);
+        break;
+    default:
+        execve("/nonexistent", arguments, environ);
     }
     _exit(9);
 }
@@ -150,9 +169,14 @@ void execute_program(void) {
     unsigned way = below(10);
     DO(prctl, PR_SET_DUMPABLE, 1);
     switch (below(4)) {
-    case 0: spawn(); return;
-    case 1: shell(); return;
-    default: break;
+    case 0:
+        spawn();
+        return;
+    case 1:
+        shell();
+        return;
+    default:
+        break;
     }
     if (way < LENGTH(execute_hooks))
         hook_used(execute_hooks[way]);

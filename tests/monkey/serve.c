@@ -1,5 +1,6 @@
-/* A server of its own, in one operation: clients ask, a loop answers at once, later, or after it has asked another
- * server, and hands work to itself. The order of its events is the loop's affair; what each client is told is not. */
+/* A server of its own, in one operation: clients ask, a loop answers at once, later, or after it has asked
+ * another server, and hands work to itself. The order of its events is the loop's affair; what each client is
+ * told is not. */
 #include "ops.h"
 
 #include <sys/epoll.h>
@@ -58,8 +59,9 @@ static void server_begin(struct server *server) {
 }
 
 static void answer(const struct work *work) {
-    struct iovec parts[2] = {{(void *)(uintptr_t)work->bytes, work->size / 2},
-                             {(void *)(uintptr_t)(work->bytes + work->size / 2), work->size - work->size / 2}};
+    struct iovec parts[2] = {
+        {(void *)(uintptr_t)work->bytes, work->size / 2},
+        {(void *)(uintptr_t)(work->bytes + work->size / 2), work->size - work->size / 2}};
     if (work->size % 2 == 0)
         MUST(write(work->fd, work->bytes, work->size) == (ssize_t)work->size);
     else
@@ -127,7 +129,9 @@ static void turn(struct server *server) {
         MUST(round < 10000);
         bool ready = fd_ready(server->epoll, POLLIN);
         int count = epoll_wait(server->epoll, events, 1 + (int)(server->manner >> 12) % 8,
-                               server->laters > 0 ? 0 : ready ? 1000 : 1);
+                               server->laters > 0 ? 0
+                               : ready            ? 1000
+                                                  : 1);
         MUST(count >= 0);
         for (int i = 0; i < count; i++)
             handle(server, events[i].data.fd);
@@ -160,8 +164,8 @@ void serve_loop(void) {
     }
     for (unsigned i = 0; i < server.connected; i++)
         close(server.connections[i]);
-    int others[] = {server.epoll, server.listener, server.wake, server.pipe[0], server.pipe[1], server.upstream[0],
-                    server.upstream[1]};
+    int others[] = {server.epoll,   server.listener,    server.wake,       server.pipe[0],
+                    server.pipe[1], server.upstream[0], server.upstream[1]};
     for (size_t i = 0; i < LENGTH(others); i++)
         close(others[i]);
 }

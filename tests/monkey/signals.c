@@ -1,5 +1,5 @@
-/* Signals: handlers are installed by each name, run at once (raise), do what a handler may and more, and are left
- * by returning or by a jump; and calls that one interrupts. */
+/* Signals: handlers are installed by each name, run at once (raise), do what a handler may and more, and are
+ * left by returning or by a jump; and calls that one interrupts. */
 #include "ops.h"
 
 #include <setjmp.h>
@@ -57,7 +57,10 @@ void signals_end(void) {
 }
 
 static const char *name_of(sighandler_t handler) {
-    return handler == SIG_DFL ? "default" : handler == SIG_IGN ? "ignored" : handler == handle ? "ours" : "another";
+    return handler == SIG_DFL   ? "default"
+           : handler == SIG_IGN ? "ignored"
+           : handler == handle  ? "ours"
+                                : "another";
 }
 
 static void tell_before(sighandler_t before) {
@@ -77,14 +80,29 @@ void set_handler(void) {
         action.sa_flags |= SA_SIGINFO;
     }
     switch (below(10)) {
-    case 0: tell_before(DO_POINTER(signal, number, next)); break;
-    case 1: tell_before(DO_POINTER(bsd_signal, number, next)); break;
-    case 2: tell_before(DO_POINTER(ssignal, number, next)); break;
-    case 3: tell_before(DO_POINTER(sysv_signal, number, next)); break;
-    case 4: tell_before(DO_POINTER(__sysv_signal, number, next)); break;
-    case 5: tell_before(DO_POINTER(sigset, number, next)); break;
-    case 6: DO(__sigaction, number, &action, &before); break;
-    default: DO(sigaction, number, chance(80) ? &action : NULL, chance(80) ? &before : NULL);
+    case 0:
+        tell_before(DO_POINTER(signal, number, next));
+        break;
+    case 1:
+        tell_before(DO_POINTER(bsd_signal, number, next));
+        break;
+    case 2:
+        tell_before(DO_POINTER(ssignal, number, next));
+        break;
+    case 3:
+        tell_before(DO_POINTER(sysv_signal, number, next));
+        break;
+    case 4:
+        tell_before(DO_POINTER(__sysv_signal, number, next));
+        break;
+    case 5:
+        tell_before(DO_POINTER(sigset, number, next));
+        break;
+    case 6:
+        DO(__sigaction, number, &action, &before);
+        break;
+    default:
+        DO(sigaction, number, chance(80) ? &action : NULL, chance(80) ? &before : NULL);
     }
     if (before.sa_handler != NULL)
         noted("flags", before.sa_flags);

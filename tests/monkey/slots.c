@@ -1,7 +1,7 @@
 /* The descriptors that operations work on, and what the kernel knows of them: see monkey.h.
  *
- * In a crowd several threads use and close the same ones at a time, and numbers are taken again meanwhile: that
- * is a program's own fault, but the shim has to live with it. */
+ * In a crowd several threads use and close the same ones at a time, and numbers are taken again meanwhile:
+ * that is a program's own fault, but the shim has to live with it. */
 #include "monkey.h"
 
 #include <linux/sockios.h>
@@ -134,7 +134,6 @@ bool await(int fd, short events) {
         kernel_call(SYS_nanosleep, (long)&(struct timespec){0, 200000}, 0, 0, 0, 0, 0);
     return fd_ready(fd, events);
 }
-
 
 /* Struct tcp_info is as old as libc's headers: these two came later, and lie behind it in the kernel's. */
 struct tcp_bytes {

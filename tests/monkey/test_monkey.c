@@ -1,6 +1,6 @@
-/* The monkey comes to the same under the shim as without it, survives in a crowd, and leaves no context behind: a few
- * seeds that stay, which go through every hook that can be called so, and some that nobody has seen before.
- * To be run from the root of the tree. */
+/* The monkey comes to the same under the shim as without it, survives in a crowd, and leaves no context
+ * behind: a few seeds that stay, which go through every hook that can be called so, and some that nobody has
+ * seen before. To be run from the root of the tree. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Threads: started and waited for, or not; workers, who take steps one at a time for whoever asks, by each way in
- * which threads hand work on; and ones that are cancelled in the middle of a call. */
+/* Threads: started and waited for, or not; workers, who take steps one at a time for whoever asks, by each
+ * way in which threads hand work on; and ones that are cancelled in the middle of a call. */
 #include "ops.h"
 
 #include <pthread.h>
@@ -68,7 +68,8 @@ void run_thread(void) {
     sem_destroy(&over);
 }
 
-/* --- workers --------------------------------------------------------------------------------------------- */
+/* --- workers ---------------------------------------------------------------------------------------------
+ */
 
 enum { WORKERS = 3 };
 
@@ -184,7 +185,8 @@ void workers_end(void) {
     }
 }
 
-/* --- cancelled ones ------------------------------------------------------------------------------------------ */
+/* --- cancelled ones
+ * ------------------------------------------------------------------------------------------ */
 
 struct victim {
     int pipe[2];
@@ -205,8 +207,12 @@ static void block_for_ever(struct victim *victim) {
     struct pollfd polled = {victim->pipe[0], POLLIN, 0};
     struct epoll_event event = {EPOLLIN, {.fd = 1}};
     switch (victim->way) {
-    case 0: (void)!read(victim->pipe[0], &byte, 1); break;
-    case 1: poll(&polled, 1, -1); break;
+    case 0:
+        (void)!read(victim->pipe[0], &byte, 1);
+        break;
+    case 1:
+        poll(&polled, 1, -1);
+        break;
     case 2: {
         int epoll = epoll_create1(0);
         epoll_ctl(epoll, EPOLL_CTL_ADD, victim->pipe[0], &event);
@@ -214,7 +220,9 @@ static void block_for_ever(struct victim *victim) {
         epoll_wait(epoll, &event, 1, -1);
         break;
     }
-    case 3: sem_wait(&victim->semaphore); break;
+    case 3:
+        sem_wait(&victim->semaphore);
+        break;
     default:
         pthread_mutex_lock(&victim->lock);
         pthread_cond_wait(&victim->changed, &victim->lock);
@@ -233,7 +241,8 @@ static void *suffer(void *argument) {
 }
 
 void cancel_thread(void) {
-    struct victim victim = {.way = below(5), .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct victim victim = {
+        .way = below(5), .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     pthread_t thread;
     void *result = NULL;
     int ends[2];

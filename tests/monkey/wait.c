@@ -1,8 +1,8 @@
 /* Waits: epoll, poll, select, each by all its names.
  *
- * What is ready is asked of the kernel first, so that no wait goes on for long. An exact loop gets its events one
- * a wait, and that is no difference that counts: unless single waits count (--whole), an epoll is waited for until
- * each event had its turn, and what came is told in order of the programs' data. */
+ * What is ready is asked of the kernel first, so that no wait goes on for long. An exact loop gets its events
+ * one a wait, and that is no difference that counts: unless single waits count (--whole), an epoll is waited
+ * for until each event had its turn, and what came is told in order of the programs' data. */
 #include "ops.h"
 
 #include <stdlib.h>
@@ -17,8 +17,10 @@ enum { EVENTS = 16, ROUNDS = 60, CAME = 64 };
 void epoll_register(void) {
     static _Atomic uint32_t number;
     int epoll = pick_fd(EPOLL), fd = pick_fd(chance(90) ? ANY & ~EPOLL : EPOLL);
-    uint32_t events = (uint32_t)ONE_OF(EPOLLIN, EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLRDHUP, 0);
-    events |= (uint32_t)ONE_OF(0, 0, 0, EPOLLET, EPOLLET, EPOLLONESHOT, EPOLLET | EPOLLONESHOT, EPOLLEXCLUSIVE);
+    uint32_t events =
+        (uint32_t)ONE_OF(EPOLLIN, EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT, EPOLLIN | EPOLLRDHUP, 0);
+    events |=
+        (uint32_t)ONE_OF(0, 0, 0, EPOLLET, EPOLLET, EPOLLONESHOT, EPOLLET | EPOLLONESHOT, EPOLLEXCLUSIVE);
     /* Data that no other registration has, or that some share. */
     uint64_t data = chance(80) ? (uint64_t)++number << 32 | (uint32_t)fd : 7;
     struct epoll_event event = {events, {.u64 = data}};
@@ -60,9 +62,12 @@ static int wait_once(int epoll, struct epoll_event *events, int most, int millis
     sigemptyset(&none);
     errno = UNTOUCHED;
     switch (below(3)) {
-    case 0: hook_used(HOOK_epoll_wait);
+    case 0:
+        hook_used(HOOK_epoll_wait);
         return epoll_wait(epoll, events, most, milliseconds);
-    case 1: hook_used(HOOK_epoll_pwait); return epoll_pwait(epoll, events, most, milliseconds, &none);
+    case 1:
+        hook_used(HOOK_epoll_pwait);
+        return epoll_pwait(epoll, events, most, milliseconds, &none);
     default:
         hook_used(HOOK_epoll_pwait2);
         return epoll_pwait2(epoll, events, most, &time, chance(50) ? &none : NULL);
@@ -76,11 +81,15 @@ void epoll_waits(void) {
     errno = UNTOUCHED;
     /* Nothing ready, or none of an epoll's. */
     if (!fd_ready(epoll, POLLIN)) {
-        told("epoll with nothing", wait_once(epoll, events, (int)ONE_OF(0, 1, EVENTS), (int)ONE_OF(0, 0, 1, 2)));
+        told("epoll with nothing",
+             wait_once(epoll, events, (int)ONE_OF(0, 1, EVENTS), (int)ONE_OF(0, 0, 1, 2)));
         return;
     }
     for (int round = 0; round < (asked.whole ? 1 : ROUNDS) && fd_ready(epoll, POLLIN); round++) {
-        int count = wait_once(epoll, events, most, round == 0 ? (int)ONE_OF(0, 1000, -1) : asked.threads > 0 ? 1 : 1000);
+        int count = wait_once(epoll, events, most,
+                              round == 0          ? (int)ONE_OF(0, 1000, -1)
+                              : asked.threads > 0 ? 1
+                                                  : 1000);
         for (int i = 0; i < count; i++)
             came_add(&came, &events[i]);
         if (count < 0 || asked.whole)
@@ -101,7 +110,8 @@ void poll_waits(void) {
     struct pollfd fds[EVENTS], copies[EVENTS];
     nfds_t count = below(EVENTS);
     for (nfds_t i = 0; i < count; i++)
-        fds[i] = (struct pollfd){pick_fd(ANY), (short)ONE_OF(POLLIN, POLLIN, POLLOUT, POLLIN | POLLOUT, POLLRDHUP, 0), 0};
+        fds[i] = (struct pollfd){pick_fd(ANY),
+                                 (short)ONE_OF(POLLIN, POLLIN, POLLOUT, POLLIN | POLLOUT, POLLRDHUP, 0), 0};
     memcpy(copies, fds, sizeof *fds * count);
     bool ready = kernel_call(SYS_poll, (long)copies, (long)count, 0, 0, 0, 0) > 0;
     int milliseconds = timeout_of(ready);
@@ -109,10 +119,17 @@ void poll_waits(void) {
     const struct timespec *limit = milliseconds < 0 ? NULL : &time;
     long result;
     switch (below(4)) {
-    case 0: result = DO(__poll_chk, fds, count, milliseconds, sizeof fds); break;
-    case 1: result = DO(ppoll, fds, count, limit, NULL); break;
-    case 2: result = DO(__ppoll_chk, fds, count, limit, NULL, sizeof fds); break;
-    default: result = DO(poll, fds, count, milliseconds);
+    case 0:
+        result = DO(__poll_chk, fds, count, milliseconds, sizeof fds);
+        break;
+    case 1:
+        result = DO(ppoll, fds, count, limit, NULL);
+        break;
+    case 2:
+        result = DO(__ppoll_chk, fds, count, limit, NULL, sizeof fds);
+        break;
+    default:
+        result = DO(poll, fds, count, milliseconds);
     }
     for (nfds_t i = 0; result > 0 && i < count; i++)
         noted("revents", fds[i].revents);
@@ -138,13 +155,15 @@ void select_waits(void) {
     int milliseconds = timeout_of(ready);
     struct timeval limit = {milliseconds / 1000, milliseconds % 1000 * 1000L};
     struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000L};
-    long result = chance(50) ? DO(select, most + 1, reads, writes, errors, milliseconds < 0 ? NULL : &limit)
-                             : DO(pselect, most + 1, reads, writes, errors, milliseconds < 0 ? NULL : &time, NULL);
+    long result = chance(50)
+                      ? DO(select, most + 1, reads, writes, errors, milliseconds < 0 ? NULL : &limit)
+                      : DO(pselect, most + 1, reads, writes, errors, milliseconds < 0 ? NULL : &time, NULL);
     for (int i = 0; result > 0 && i < (errors != NULL ? 3 : 2); i++)
         told_bytes("set", &sets[i], sizeof sets[i]);
 }
 
-/* --- a read with a time limit, in a function of its own --------------------------------------------------- */
+/* --- a read with a time limit, in a function of its own ---------------------------------------------------
+ */
 
 __attribute__((noinline)) static long read_in_time(int fd, char *buffer) {
     struct pollfd one = {fd, POLLIN, 0};
