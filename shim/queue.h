@@ -92,7 +92,7 @@ struct queue {
     const void *condition;       /* NULL: a semaphore's */
     uintptr_t wait_depth;
     struct queue_place exits[QUEUE_EXITS]; /* where dequeues end */
-    _Atomic unsigned exit_count; /* looked at with the table locked alone, too; so is `spoke` */
+    _Atomic unsigned exit_count;           /* looked at with the table locked alone, too; so is `spoke` */
     struct queue_site sites[QUEUE_SITES];
     unsigned site_count;
     struct queue_entry *entries; /* a ring; tickets number them for ever */

@@ -27,8 +27,9 @@ EVERYTHING = ("annotate=stderr:annotate=stdout:annotate=*.log:annotate_pid=1:lea
               "trace=timeline:trace_events=64:otel=1:comm=1")
 CONTEXT = {"TRACEPARENT": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "BAGGAGE": "user=alice"}
 
-# A process that was forked by one with several threads is told nothing by ThreadSanitizer, else.
-SANITIZER_OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0", "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
+# Else ThreadSanitizer ends a process that was forked by one with several threads.
+SANITIZER_OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0",
+                     "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
 
 
 class Way:
@@ -190,7 +191,9 @@ def main():
     parser.add_argument("--sanitized", metavar="NAME", help="the linked program of check-monkey-NAME: does it survive?")
     parser.add_argument("--coverage", action="store_true", help="says which hooks none of the seeds calls, and no more")
     asked = parser.parse_args()
-    ways = [way for way in WAYS if way.name in asked.ways.split(",") and (way.program == "linked" or not asked.sanitized)]
+    ways = [way for way in WAYS if way.name in asked.ways.split(",")]
+    if asked.sanitized:
+        ways = [way for way in ways if way.program == "linked"]
     runner = Runner(asked.build, asked.steps, asked.threads, asked.sanitized)
     until = time.monotonic() + asked.seconds if asked.seconds else None
     if asked.coverage:
