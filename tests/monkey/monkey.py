@@ -26,9 +26,9 @@ AGAIN = 3
 EVERYTHING = ("annotate=stderr:annotate=stdout:annotate=*.log:annotate_pid=1:leaks=1:stacks=1:log_path=report:"
               "trace=timeline:trace_events=64:otel=1:comm=1")
 CONTEXT = {"TRACEPARENT": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "BAGGAGE": "user=alice"}
-
+HERE = os.path.dirname(os.path.abspath(__file__))
 # Else ThreadSanitizer ends a process that was forked by one with several threads.
-SANITIZER_OPTIONS = {"TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0",
+SANITIZER_OPTIONS = {"TSAN_OPTIONS": f"halt_on_error=1:die_after_fork=0:suppressions={HERE}/tsan.supp",
                      "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
 
 
