@@ -26,6 +26,7 @@ $(MONKEY)/linked: $(MONKEY_SOURCES) $(MONKEY_HEADERS) $(SHIM_OBJECTS)
 MONKEY_SANITIZE_asan := -fsanitize=address -fno-omit-frame-pointer -Wno-maybe-uninitialized
 MONKEY_SANITIZE_ubsan := -fsanitize=undefined -fno-sanitize-recover=all
 MONKEY_SANITIZE_tsan := $(TSAN_FLAGS)
+MONKEY_WAYS_tsan := --ways "linked,linked exact"
 MONKEY_SANITIZED := asan ubsan tsan
 MONKEY_INSTRUMENTED := $(filter-out $(TSAN_PLAIN),$(SHIM_OBJECTS))
 
@@ -39,7 +40,7 @@ $(BUILD)/monkey-$(1)/tests/monkey/linked: $(MONKEY_SOURCES) $(MONKEY_HEADERS) $(
 	$$(CC) $$(CFLAGS) $$(MONKEY_FLAGS) -O1 $$(MONKEY_SANITIZE_$(1)) -DLINKED -rdynamic -o $$@ $$(filter %.c %.o,$$^) \
 		$$(LDFLAGS) -pthread
 check-monkey-$(1): $(BUILD)/monkey-$(1)/tests/monkey/linked $(MONKEY)/plain
-	tests/monkey/monkey.py --build $(BUILD) --sanitized $(1) --seconds $$(or $$(SECONDS),60)
+	tests/monkey/monkey.py --build $(BUILD) --sanitized $(1) $$(MONKEY_WAYS_$(1)) --seconds $$(or $$(SECONDS),60)
 endef
 $(foreach sanitizer,$(MONKEY_SANITIZED),$(eval $(call monkey_sanitized,$(sanitizer))))
 .PHONY: $(MONKEY_SANITIZED:%=check-monkey-%)
