@@ -31,6 +31,8 @@ help:
 	@echo 'make check-asan, check-ubsan, check-tsan, check-valgrind  the unit tests under each of these'
 	@echo 'make check-tsan-preload, check-helgrind  the conformance list with the whole shim under ThreadSanitizer, helgrind'
 	@echo 'make fuzz-parsers  a fuzzer on all that reads what others wrote, FUZZ_SECONDS (60) each'
+	@echo 'make monkey    random sequences of the interposed calls, plain and under the shim, for SECONDS (60);'
+	@echo '               check-monkey-asan, -ubsan, -tsan  under each of these'
 	@echo 'make soak      nginx and redis at full load for SOAK_MINUTES (30): is memory flat?'
 	@echo 'make check-model  ten million steps of the store beside a model;  make fuzz-store  a fuzzer on both'
 	@echo 'make lint      clang-tidy, cppcheck, gcc -fanalyzer;  make format-check  clang-format'

@@ -400,7 +400,8 @@ bool context_name(const struct context *node, void (*byte)(void *to, unsigned ch
 }
 
 size_t context_live(void) {
-    return nodes.out - local.contexts.count + value_nodes.out - local.value_contexts.count;
+    return atomic_load_explicit(&nodes.out, memory_order_relaxed) - local.contexts.count +
+           atomic_load_explicit(&value_nodes.out, memory_order_relaxed) - local.value_contexts.count;
 }
 
 void context_thread_end(void) {

@@ -42,10 +42,16 @@ static void *slab_next(struct slab *slab) {
     return object;
 }
 
+/* With the lock held. */
+static void slab_count(struct slab *slab, size_t more) {
+    size_t out = atomic_load_explicit(&slab->out, memory_order_relaxed);
+    atomic_store_explicit(&slab->out, out + more, memory_order_relaxed);
+}
+
 void *slab_take(struct slab *slab) {
     slab_lock(slab);
     void *object = slab_next(slab);
-    slab->out += object != NULL;
+    slab_count(slab, object != NULL);
     lock_give(&slab->lock);
     return object;
 }
@@ -66,7 +72,7 @@ void *slab_take_chain(struct slab *slab, unsigned want, unsigned *count) {
         chain = object;
         ++*count;
     }
-    slab->out += *count;
+    slab_count(slab, *count);
     lock_give(&slab->lock);
     return chain;
 }
@@ -75,7 +81,7 @@ void slab_give_chain(struct slab *slab, void *first, void *last, unsigned count)
     slab_lock(slab);
     *(void **)last = slab->free;
     slab->free = first;
-    slab->out -= count;
+    slab_count(slab, -(size_t)count);
     lock_give(&slab->lock);
 }
 

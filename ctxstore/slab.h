@@ -17,8 +17,8 @@ struct slab {
     struct lock lock;
     uint32_t size; /* of one object, in bytes; a multiple of 8 */
     void *free;
-    char *fresh, *end; /* what is left of the newest chunk */
-    size_t out;        /* objects that are with callers */
+    char *fresh, *end;  /* what is left of the newest chunk */
+    _Atomic size_t out; /* objects that are with callers: changed with the lock held, looked at without */
 };
 
 #define SLAB(object_size)                                                                                    \

@@ -78,18 +78,34 @@ static bool finish(struct draft *line, bool complete, bool keep_orientation, int
 
 /* --- perror, psignal ----------------------------------------------------------------------------------- */
 
+/* A stderr without an orientation keeps none where libc can open a copy of its descriptor for reading and
+ * writing. One that may only be written to it cannot: then stderr itself is used, and errno tells of that. */
+static bool copy_opens(int *error) {
+    if (fwide(stderr, 0) != 0)
+        return true;
+    int flags = REAL(fcntl)(fileno(stderr), F_GETFL);
+    if (flags >= 0 && (flags & O_ACCMODE) == O_RDWR)
+        return true;
+    *error = flags < 0 ? EBADF : EINVAL;
+    return false;
+}
+
 static bool add_topic(struct draft *draft, const char *topic) {
     return topic == NULL || *topic == '\0' || (add_text(draft, topic) && add_text(draft, ": "));
 }
 
 GATED_HOOK(void, perror, (const char *topic)) {
-    int error = errno;
+    int error = errno, error_after = error;
     struct draft line;
     draft_begin(&line);
-    if (!annotate_wants_stream(stderr, HERE) ||
-        !finish(&line, add_topic(&line, topic) && add_error(&line, error) && add_text(&line, "\n"), true,
-                error))
-        REAL(perror)(topic);
+    if (annotate_wants_stream(stderr, HERE)) {
+        bool complete = add_topic(&line, topic) && add_error(&line, error) && add_text(&line, "\n");
+        bool copy = copy_opens(&error_after);
+        if (finish(&line, complete, copy, error_after))
+            return;
+    }
+    errno = error;
+    REAL(perror)(topic);
 }
 
 static bool add_signal(struct draft *draft, int number, const char *topic) {

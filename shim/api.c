@@ -9,6 +9,7 @@
 #include "activity.h"
 #include "frame.h"
 #include "holders.h"
+#include "interruption.h"
 #include "leaks.h"
 #include "thread.h"
 #include "trace.h"
@@ -30,6 +31,23 @@ static struct context *inner(ctxshim_context *context) {
 static struct thread *enter(void) {
     thread_bury();
     return thread_enter();
+}
+
+/* After a jump out of a signal handler that used the shim the thread is in the handler's flow still (F12),
+ * until somebody looks: whoever opens or closes something does so on his way in (thread_bury), and questions
+ * do it here. */
+static __attribute__((noinline)) void leave_handlers(uintptr_t here) {
+    struct thread *thread =
+        local.thread != NULL && local.thread->interruption != NULL ? thread_enter() : NULL;
+    if (thread == NULL)
+        return;
+    interruption_settle(thread, here);
+    thread_leave();
+}
+
+static inline __attribute__((always_inline)) void asked(uintptr_t here) {
+    if (__builtin_expect(thread_handler != 0, 0))
+        leave_handlers(here);
 }
 
 static void leave(void) {
@@ -107,13 +125,14 @@ static __attribute__((noinline)) ctxshim_scope push_long(const char *operation, 
 static inline __attribute__((always_inline)) ctxshim_scope push(const char *operation, bool block) {
     if (__builtin_expect(operation == NULL || trace_scopes, 0))
         return push_slow(operation, HERE, block);
-    struct name_look look = name_look(operation);
-    if (__builtin_expect(look.fit != NAME_FITS, 0))
-        return look.fit == NAME_LONG ? push_long(operation, HERE, block) : push_slow(operation, HERE, block);
+    struct name_look examined = name_look(operation);
+    if (__builtin_expect(examined.fit != NAME_FITS, 0))
+        return examined.fit == NAME_LONG ? push_long(operation, HERE, block)
+                                         : push_slow(operation, HERE, block);
     struct thread *thread = thread_enter_known();
     if (__builtin_expect(thread == NULL, 0))
         return push_slow(operation, HERE, block);
-    struct scope scope = flow_push_quick(&thread->flow, operation, look, __builtin_return_address(0));
+    struct scope scope = flow_push_quick(&thread->flow, operation, examined, __builtin_return_address(0));
     if (__builtin_expect(scope.node == NULL, 0))
         return push_inside(thread, operation, HERE, block);
     if (block)
@@ -137,6 +156,7 @@ static __attribute__((noinline)) int pop_slow(const ctxshim_scope *scope) {
         return 0;
     struct scope named = {scope->node, scope->serial, scope->flow};
     int error = flow_close(&thread->flow, &named);
+    frame_scope_closed(thread);
     trace_closed(thread, named.serial);
     leave();
     return failed(error);
@@ -147,8 +167,10 @@ static __attribute__((noinline)) int pop_detour(const ctxshim_scope *scope) {
     if (thread == NULL)
         return pop_slow(scope);
     bool closed = flow_detach_quick(&thread->flow, scope->node, scope->serial);
-    if (closed)
+    if (closed) {
+        frame_scope_closed(thread);
         trace_attach(thread);
+    }
     thread_leave();
     if (!closed)
         return pop_slow(scope);
@@ -283,6 +305,7 @@ ctxshim_scope ctxshim_with(ctxshim_key *key, void *value) {
 }
 
 void *ctxshim_get(ctxshim_key *key) {
+    asked((uintptr_t)__builtin_frame_address(0));
     struct context *current = local.thread != NULL ? local.thread->flow.current : NULL;
     return key == NULL || current == NULL ? NULL : values_get(current->values, (struct key *)key);
 }
@@ -409,6 +432,7 @@ ctxshim_scope ctxshim_suppress_flow(void) {
 }
 
 size_t ctxshim_stack(char *buffer, size_t size) {
+    asked((uintptr_t)__builtin_frame_address(0));
     frame_asked(HERE);
     return context_format(local.thread != NULL ? local.thread->flow.current : NULL, buffer, size);
 }

@@ -64,6 +64,14 @@ static uint16_t open_scopes(const struct context *context) {
     return count;
 }
 
+/* The number of the innermost detour that the flow is on. Suppressed flow leads nowhere else. */
+static uint64_t detour_number(const struct flow *flow) {
+    const struct detour *detour = flow->detours;
+    while (detour != NULL && detour->kind == DETOUR_SUPPRESS)
+        detour = detour->outer;
+    return detour != NULL ? detour->number : 0;
+}
+
 struct frame *frame_open(struct thread *thread, struct here wait) {
     if (thread->depth == FRAMES_DEEPEST)
         return NULL;
@@ -73,6 +81,7 @@ struct frame *frame_open(struct thread *thread, struct here wait) {
                             .before = context_retain(thread->flow.current),
                             .base = base,
                             .opened = flow_mark(&thread->flow),
+                            .detour = detour_number(&thread->flow),
                             .open_scopes = open_scopes(thread->flow.current),
                             .edge = wait.address,
                             .limit = wait.address,
@@ -93,6 +102,27 @@ static struct context *still_open(const struct frame *frame, struct context *bef
         context_release(before);
     }
     return open;
+}
+
+static void exchange(struct context **kept, struct context *context) {
+    struct context *before = *kept;
+    *kept = context_retain(context);
+    context_release(before);
+}
+
+/* Nor is a detour that was closed from inside: its frames go back to what was before it, which is current
+ * now. */
+void frame_scope_closed(struct thread *thread) {
+    uint64_t number = detour_number(&thread->flow);
+    for (unsigned i = 0; i < thread->depth; i++) {
+        struct frame *frame = &thread->frames[i];
+        if (frame->detour <= number)
+            continue;
+        if (frame->base == frame->before)
+            exchange(&frame->base, thread->flow.current);
+        exchange(&frame->before, thread->flow.current);
+        frame->detour = number;
+    }
 }
 
 /* E5. Where a line of a log is in doubt, so was the batch. */

@@ -19,6 +19,8 @@ static inline struct frame *frame_top(struct thread *thread) {
 /* Opens a frame whose base is the enclosing loop's; something is to be adopted in it. NULL when they lie too
  * deep. */
 struct frame *frame_open(struct thread *thread, struct here wait);
+/* The program has closed a scope, and perhaps a detour that frames began on. */
+void frame_scope_closed(struct thread *thread);
 /* Ends the innermost. */
 void frame_end(struct thread *thread);
 void frame_end_all(struct thread *thread);

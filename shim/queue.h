@@ -92,7 +92,7 @@ struct queue {
     const void *condition;       /* NULL: a semaphore's */
     uintptr_t wait_depth;
     struct queue_place exits[QUEUE_EXITS]; /* where dequeues end */
-    unsigned exit_count;
+    _Atomic unsigned exit_count;           /* looked at with the table locked alone, too; so is `spoke` */
     struct queue_site sites[QUEUE_SITES];
     unsigned site_count;
     struct queue_entry *entries; /* a ring; tickets number them for ever */
@@ -105,7 +105,7 @@ struct queue {
     bool lost;                   /* more went in than there is room for */
     unsigned handed;             /* dequeues since the last empty wait */
     bool watched;                /* it has its bit in the filter */
-    bool spoke;                  /* has been on trial: its consumers may have something of it current */
+    _Atomic bool spoke;          /* has been on trial: its consumers may have something of it current */
     unsigned clean, strikes;
     unsigned agreed, agreed_deep;
     unsigned order, order_needed;        /* what speaks for the order, in quarters of a bit */

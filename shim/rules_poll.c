@@ -16,9 +16,10 @@ static bool peek(void *to, const void *from, size_t size) {
     return guard_is_free(local.guard) ? thread_peek(to, from, size) : kernel_peek(to, from, size);
 }
 
+/* Less than nothing is an error, and the kernel's to tell: it is no poll. */
 static long milliseconds_of(const void *time, long parts_in_one) {
     long parts[2]; /* seconds, and parts of one */
-    if (time == NULL || !peek(parts, time, sizeof parts))
+    if (time == NULL || !peek(parts, time, sizeof parts) || parts[0] < 0 || parts[1] < 0)
         return -1;
     return parts[0] * 1000 + (parts[1] + parts_in_one - 1) / parts_in_one;
 }

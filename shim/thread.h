@@ -43,6 +43,8 @@ struct frame {
     struct context *base;    /* a reference; what unknown work and new roots see */
     struct flow_mark opened; /* scopes opened since are this frame's */
     const struct context *adopted; /* last; recognised by its serial, 0: none */
+    uint64_t
+        detour; /* the number of the innermost one that it began on, other than suppressed flow; 0: none */
     uint64_t adopted_serial;
     bool adopted_value;     /* it was the setting of a value: a later one may have taken its place */
     struct loop *loop;      /* NULL: none */

@@ -4,6 +4,7 @@
 #include <err.h>
 #include <errno.h>
 #include <error.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -106,6 +107,8 @@ SCENE(wide_on_bytes, NOTE(fputs("bytes\n", stderr)); NOTE(fputws(L"wide\n", stde
 
 SCENE(perror, errno = ENOENT; perror("topic"); note("perror", 0); note("orientation", fwide(stderr, 0));)
 SCENE(perror_bare, errno = EAGAIN; perror(""); perror(NULL); note("perror", 0);)
+SCENE(perror_write_only, dup2(open("/dev/null", O_WRONLY), 2); errno = ENOENT; perror("topic");
+      note("perror", 0); note("orientation", fwide(stderr, 0));)
 SCENE(perror_bytes, fwide(stderr, -1); errno = EAGAIN; perror("topic"); note("perror", 0);)
 SCENE(perror_wide, fwide(stderr, 1); errno = EAGAIN; perror("topic"); note("perror", fwide(stderr, 0));)
 SCENE(psignal, errno = 0; psignal(SIGTERM, "topic"); psignal(SIGUSR1, NULL); psignal(12345, "odd");
@@ -178,8 +181,9 @@ const struct scene calls[] = {
                 ROW(putchar_unlocked) ROW(fwrite_unlocked) ROW(wprintf) ROW(fwprintf) ROW(vwprintf)
                     ROW(vfwprintf) ROW(fputws) ROW(fputwc) ROW(putwc) ROW(putwchar) ROW(fputws_unlocked)
                         ROW(fputwc_unlocked) ROW(putwc_unlocked) ROW(putwchar_unlocked) ROW(bytes_on_wide)
-                            ROW(wide_on_bytes) ROW(perror) ROW(perror_bare) ROW(perror_bytes) ROW(perror_wide)
-                                ROW(psignal) ROW(warn) ROW(warnx) ROW(vwarn) ROW(vwarnx) ROW(err) ROW(errx)
-                                    ROW(verr) ROW(verrx) ROW(err_wide) ROW(error) ROW(error_exit)
-                                        ROW(error_at_line) ROW(error_one_per_line) ROW(error_progname)
-                                            ROW(write) ROW(writev) ROW(send) ROW(sendto) ROW(sendmsg){0}};
+                            ROW(wide_on_bytes) ROW(perror) ROW(perror_bare) ROW(perror_write_only)
+                                ROW(perror_bytes) ROW(perror_wide) ROW(psignal) ROW(warn) ROW(warnx)
+                                    ROW(vwarn) ROW(vwarnx) ROW(err) ROW(errx) ROW(verr) ROW(verrx)
+                                        ROW(err_wide) ROW(error) ROW(error_exit) ROW(error_at_line)
+                                            ROW(error_one_per_line) ROW(error_progname) ROW(write) ROW(writev)
+                                                ROW(send) ROW(sendto) ROW(sendmsg){0}};

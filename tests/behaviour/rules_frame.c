@@ -259,3 +259,22 @@ CASE(frame, work_started_in_a_callback_inherits_it) {
         EXPECT(strcmp(inherited, i % 2 == 0 ? "A" : "B") == 0);
     }
 }
+
+/* A program may attach something around its loop, and let it go in a callback. */
+CASE(frame, what_was_attached_around_a_callback_and_let_go_inside_does_not_come_back) {
+    open_loop();
+    ctxshim_scope scope = ctxshim_push("C");
+    ctxshim_context *captured = ctxshim_capture();
+    EXPECT(ctxshim_pop(&scope) == 0);
+    scope = ctxshim_attach(captured);
+    ctxshim_release(captured);
+    WAIT_FOR(0);
+    EXPECT_STACK("A");
+    EXPECT(ctxshim_pop(&scope) == 0);
+    EXPECT_STACK("");
+    WAIT_FOR(1);
+    EXPECT_STACK("B");
+    struct epoll_event event;
+    EXPECT(epoll_wait(epoll_fd, &event, 1, 1) == 0);
+    EXPECT_STACK("");
+}

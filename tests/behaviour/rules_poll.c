@@ -328,3 +328,18 @@ CASE(E0, who_answers_what_he_read_with_a_time_limit_may_have_handed_it_on) {
         EXPECT_STACK(expected);
     }
 }
+
+/* In the middle of work that a poll would go on with. */
+CASE_WITH("dispatch=exact", E2, a_limit_of_less_than_nothing_is_the_kernels_error) {
+    int epoll = epoll_create1(0), door = listen_somewhere(), client = raw_connect(door);
+    int server = accept(door, NULL, NULL);
+    struct epoll_event event;
+    struct timespec limit = {1, 0};
+    watch(epoll, EPOLL_CTL_ADD, server, EPOLLIN);
+    raw_write(client, "question");
+    for (volatile int round = 0; round < 2; round++) {
+        int count = epoll_pwait2(epoll, &event, 1, &limit, NULL);
+        EXPECT(round == 0 ? count == 1 : count == -1 && errno == EINVAL);
+        limit = (struct timespec){0, -1000000};
+    }
+}

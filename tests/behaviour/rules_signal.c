@@ -481,3 +481,38 @@ CASE(F12, a_thread_may_end_in_a_handler) {
     settle();
     EXPECT(atomic_load(&destroyed) == 1);
 }
+
+static sigjmp_buf out_of_handler;
+
+static void use_and_jump(int number) {
+    (void)number;
+    ctxshim_push("handler");
+    say_to(into_self, "x");
+    siglongjmp(out_of_handler, 1);
+}
+
+/* Nobody needs to make a hooked call first: scopes close, and what is opened stays. */
+CASE(F12, a_handler_that_was_jumped_out_of_is_over_for_who_uses_the_interface) {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    into_self = ends[1];
+    on(SIGUSR1, use_and_jump, 0);
+    ctxshim_scope outer = ctxshim_push("outer"), hidden = ctxshim_attach(NULL);
+    if (sigsetjmp(out_of_handler, 1) == 0)
+        raise(SIGUSR1);
+    EXPECT_STACK("");
+    EXPECT(ctxshim_pop(&hidden) == 0);
+    EXPECT_STACK("outer");
+    if (sigsetjmp(out_of_handler, 1) == 0)
+        raise(SIGUSR1);
+    ctxshim_scope after = ctxshim_push("after");
+    EXPECT(poll(NULL, 0, 1) == 0);
+    EXPECT_STACK("outer after");
+    if (sigsetjmp(out_of_handler, 1) == 0)
+        raise(SIGUSR1);
+    ctxshim_context *captured = ctxshim_capture();
+    EXPECT(captured != NULL);
+    ctxshim_release(captured);
+    EXPECT(ctxshim_pop(&after) == 0 && ctxshim_pop(&outer) == 0);
+    EXPECT_STACK("");
+}
