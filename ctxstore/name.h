@@ -40,7 +40,7 @@ static inline void name_store(char *to, const char *name, size_t length) {
 #    endif
 #endif
 
-/* A seen at a NUL-terminated name before it is copied. */
+/* A look at a NUL-terminated name before it is copied. */
 enum name_fit {
     NAME_FITS,
     NAME_LONG,
