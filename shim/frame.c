@@ -4,6 +4,7 @@
 #include "activity.h"
 #include "coroutine.h"
 #include "interruption.h"
+#include "kept.h"
 
 #include "openfile.h"
 #include "rules.h"
@@ -41,11 +42,6 @@ struct context *frame_base(const struct thread *thread) {
 
 struct context *frame_base_clean(const struct thread *thread) {
     return thread->depth > 0 ? frame_base(thread) : NULL;
-}
-
-static bool in_doubt(const struct thread *thread) {
-    const struct context *current = thread->flow.current;
-    return current != NULL && current->kind == CONTEXT_AMBIGUOUS;
 }
 
 static bool is_open(const struct context *node) {
@@ -126,7 +122,7 @@ static void log_written(struct thread *thread, struct frame *frame) {
     frame->noted = true;
     if (frame->watched && frame->followed < AT_MOST)
         frame->followed++;
-    bool lost = frame->passing != 0 || in_doubt(thread);
+    bool lost = frame->passing != 0 || frame_in_doubt(thread);
     if (lost && frame->unread)
         rules_contradicted(thread);
     frame->lost |= lost;
@@ -149,69 +145,6 @@ bool frame_has_request(const struct frame *frame) {
     return file != NULL && cell_generation(&file->cell) == frame->generation &&
            file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING) &&
            frame->provenance.evidence == EVIDENCE_READ;
-}
-
-/* Not for sure: an eventfd or pipe of a thread's own. */
-static bool leads_to_a_thread(const struct open_file *file) {
-    return file == NULL || file_kind(file) == FILE_EVENTFD || file_kind(file) == FILE_PIPE;
-}
-
-/* Of a wait for one descriptor, at a place where never several were waited for: that is no loop. */
-static bool waits_alone(const struct frame *frame) {
-    return frame->lone && !frame->loop->many;
-}
-
-/* A loop that has given its request to a thread may go on with what other threads have put into a list of its
- * own: E0. One that goes on with the request itself, and answers it, is learnt. */
-enum { COPIES = 8 };
-void frame_hands_on(struct thread *thread, const struct open_file *file) {
-    struct frame *frame = frame_top(thread);
-    trace_capture(thread, file);
-    if (frame == NULL)
-        return;
-    frame->handed_on = true;
-    frame->lost |= in_doubt(thread);
-    if (frame->loop == NULL || waits_alone(frame) || !leads_to_a_thread(file) || !frame_has_request(frame) ||
-        frame->loop->copies >= COPIES)
-        return;
-    frame->away = true;
-    frame_limit_renew(thread);
-}
-
-void frame_answers_itself(struct thread *thread) {
-    struct frame *frame = frame_top(thread);
-    if (frame != NULL && frame->away && frame->loop != NULL && frame->loop->copies < COPIES)
-        frame->loop->copies++;
-}
-
-/* E0: an answer to somebody else, where this frame's own request was for sure. A loop that may turn exact
- * does so first: most keep nothing then. */
-void frame_crossed(struct thread *thread) {
-    struct frame *frame = frame_top(thread);
-    if (frame == NULL || frame->loop == NULL)
-        return;
-    if (frame->handed_on)
-        frame->loop->copies = 0;
-    if ((frame->loop->epoll != NULL && (!frame->loop->exact || frame->mixed)) || frame->queued ||
-        in_doubt(thread) || !frame_has_request(frame) || loop_timers_due(frame->loop))
-        return;
-    frame->crossed = frame->file;
-    frame->crossed_generation = frame->generation;
-}
-
-/* Its own, in the same frame: it does not keep that. */
-void frame_answers_late(struct thread *thread, const struct open_file *file) {
-    struct frame *frame = frame_top(thread);
-    if (frame != NULL && frame->crossed == file)
-        frame->crossed = NULL;
-}
-
-/* And its own is still open at its end. */
-static void learn_crossed(const struct frame *frame) {
-    const struct open_file *file = frame->crossed;
-    if (file != NULL && frame->loop != NULL && cell_generation(&file->cell) == frame->crossed_generation &&
-        file_has(file, FILE_OUTSTANDING))
-        frame->loop->keeps = true;
 }
 
 /* A loop that answers much and then writes to a log seldom or never has no line for each. */
@@ -256,6 +189,8 @@ void frame_wakes_up(struct thread *thread) {
     if (frame == NULL)
         return;
     frame->tentative = true;
+    frame->queued &= !frame->wary; /* what is done in it is learnt in another way */
+    frame->wary = false;
     frame->untouched = frame->loop != NULL && !frame->answered;
     frame_limit_renew(thread);
 }
@@ -282,7 +217,7 @@ void frame_end(struct thread *thread) {
         return;
     wake_up_ends(frame);
     learn_lines(frame);
-    learn_crossed(frame);
+    kept_frame_ends(thread, frame);
     debts_pass_on(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
@@ -318,8 +253,11 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
-    if (frame->file != file)
-        frame->handed_on = false;
+    if (frame->file != file) {
+        if (file_kind(file) == FILE_CONNECTION)
+            kept_goes_on(thread, frame);
+        frame->handed_on = frame->given = false;
+    }
     frame->file = file;
     frame->generation = generation;
     frame_woken_by(thread, file, giver_of(thread, file));
@@ -332,6 +270,7 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
 
 static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    kept_callback_ends(thread, frame);
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
@@ -339,7 +278,8 @@ static void frame_next(struct thread *thread) {
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
-    frame->several = frame->handed_on = frame->away = false;
+    frame->several = frame->handed_on = frame->given = frame->away = false;
+    frame->file = NULL;
     frame->passing = 0;
     frame_limit_renew(thread);
 }
@@ -511,7 +451,7 @@ bool frame_explicit(const struct thread *thread) {
 /* A poll for one descriptor and its read in a function of their own are a read with a time limit: what was
  * read goes on in their caller, as if the read alone had opened the frame. */
 static bool goes_on(const struct thread *thread, const struct frame *frame) {
-    return waits_alone(frame) && frame->provenance.evidence >= EVIDENCE_READ && thread->depth == 1;
+    return frame_waits_alone(frame) && frame->provenance.evidence >= EVIDENCE_READ && thread->depth == 1;
 }
 
 /* Its loop goes on at a shallower depth than that of its wait, as it has before. When callbacks have run,

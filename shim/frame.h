@@ -33,6 +33,16 @@ struct context *frame_base(const struct thread *thread);
 /* What a root of the program's own derives from: the loop's base; without a loop, nothing. Borrowed. */
 struct context *frame_base_clean(const struct thread *thread);
 
+/* Is it in doubt whose work this is? */
+static inline bool frame_in_doubt(const struct thread *thread) {
+    const struct context *current = thread->flow.current;
+    return current != NULL && current->kind == CONTEXT_AMBIGUOUS;
+}
+/* Of a wait for one descriptor, at a place where never several were waited for: that is no loop. */
+static inline bool frame_waits_alone(const struct frame *frame) {
+    return frame->lone && !frame->loop->many;
+}
+
 /* Makes `context` (a reference) current in the innermost frame; opens an open-ended one where there is none.
  */
 void frame_adopt(struct thread *thread, struct context *context, enum evidence evidence);
@@ -74,16 +84,8 @@ void frame_watch(struct frame *frame);
 void frame_inherits_debts(struct frame *frame);
 /* E5: may the log of an answer of this batch still come, after something else has been read? */
 bool frame_owes_logs(const struct frame *frame);
-/* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
- * program's. */
-void frame_hands_on(struct thread *thread, const struct open_file *file);
-/* E0: is a request that was read in this frame last still to be answered? This frame answers its own; it
- * answers another one for sure. */
+/* Is a request that was read in this frame last still to be answered? What becomes of such: kept.h. */
 bool frame_has_request(const struct frame *frame);
-void frame_answers_itself(struct thread *thread);
-void frame_crossed(struct thread *thread);
-/* Here it writes to a connection that waits for an answer: perhaps its own. */
-void frame_answers_late(struct thread *thread, const struct open_file *file);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

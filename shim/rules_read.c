@@ -146,6 +146,7 @@ static struct context *request_of(struct thread *thread, const struct passage *p
     }
     context_release(before);
     cell_put(&file->cell, passage->generation, context_retain(request));
+    file_mark(file, FILE_KEPT, false);
     file_mark(file, FILE_OUTSTANDING, true);
     return request;
 }

@@ -14,6 +14,7 @@
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where
  * its callback begins nobody sees, so a batch with one in it is queued, too. */
+#include "kept.h"
 #include "rules_own.h"
 #include "wait.h"
 
@@ -45,6 +46,7 @@ static void loop_comes_back(struct thread *thread, struct loop *loop) {
 void wait_begins(struct thread *thread, struct wait *wait, long milliseconds) {
     wait->poll = milliseconds == 0;
     wait->left = thread->left_loop == wait->loop;
+    thread->keeping.lists |= wait->poll && thread->depth > 0;
     loop_comes_back(thread, wait->loop);
     loop_waits(wait->loop, milliseconds);
     end_answered(thread, wait);
@@ -226,7 +228,9 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->lone = wait->epoll == NULL && batch->events == 1;
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
-    frame->queued = queued || lent || frame->unread || wait->loop->keeps || loop_timers_due(wait->loop);
+    frame->queued = queued || lent || frame->unread || thread->keeping.keeps || loop_timers_due(wait->loop);
+    frame->wary = !frame->queued && kept_any(thread);
+    frame->queued |= frame->wary;
     frame->various = batch->mixed || batch->first == NULL;
     frame_watch(frame);
     frame_inherits_debts(frame);

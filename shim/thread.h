@@ -18,6 +18,19 @@ struct open_file;
 struct mailbox;
 struct recent;
 
+/* E0: requests that the loops of a thread have left open, and what became of such (kept.h). */
+enum { KEPT = 8 };
+struct keeping {
+    struct kept {
+        const struct open_file *file; /* a connection; NULL: none */
+        uint32_t generation, request; /* the latter its number */
+    } kept[KEPT];                     /* the latest ones */
+    uint8_t next;
+    uint8_t returned; /* so many did not lie in a list of the thread's own */
+    bool keeps;       /* it keeps requests in a list of its own, and goes on with them anywhere */
+    bool lists;       /* it has looked for events, without a wait, while work was open */
+};
+
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
     const struct open_file *epoll; /* NULL: around poll or select */
@@ -33,7 +46,6 @@ struct loop {
     uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
     uint8_t owed;            /* E5: answers of its last batch that no log has followed */
     bool timed;              /* E3: its timers do the work of requests */
-    bool keeps;              /* E0: it keeps requests in a list of its own, and goes on with them anywhere */
     uint8_t copies;          /* E0: requests that it gave to a thread and answered itself */
 };
 
@@ -63,10 +75,12 @@ struct frame {
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool wary;                    /* ... and that only because its loop has left requests open */
     bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
-    bool away;                    /* ... with another thread, and so far nothing tells that it goes on here */
+    bool given;                   /* ... with another thread */
+    bool away;                    /* ... and so far nothing tells that it goes on here */
     bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
     bool answered, logged;        /* E5: it has answered; and written to a log since */
     bool fresh;                   /* ... and no hook was entered since it answered */
@@ -170,6 +184,7 @@ struct thread {
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     struct queue_part queue;
+    struct keeping keeping;
     struct wake_up woke;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */

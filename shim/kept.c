@@ -1,0 +1,205 @@
+/* Requests that a loop leaves open: see kept.h. */
+#include "kept.h"
+
+#include "connection.h"
+#include "frame.h"
+#include "rules.h"
+#include "trace.h"
+#include "wait.h"
+
+/* --- handing on ---------------------------------------------------------------------------------- */
+
+/* Not for sure: an eventfd or pipe of a thread's own. */
+static bool leads_to_a_thread(const struct open_file *file) {
+    return file == NULL || file_kind(file) == FILE_EVENTFD || file_kind(file) == FILE_PIPE;
+}
+
+static bool is_outstanding(const struct open_file *file, uint32_t generation) {
+    return file != NULL && cell_generation(&file->cell) == generation && file_kind(file) == FILE_CONNECTION &&
+           file_has(file, FILE_OUTSTANDING);
+}
+
+/* A thread without a loop that has answered what it read, and then wakes up another one, is done with it:
+ * what it takes next, it may take without a wait. */
+static bool is_done(const struct frame *frame, const struct open_file *file) {
+    return file != NULL && leads_to_a_thread(file) && frame->wait.address == FRAME_OPEN_ENDED &&
+           frame->provenance.evidence == EVIDENCE_READ && frame->file != NULL &&
+           cell_generation(&frame->file->cell) == frame->generation &&
+           file_kind(frame->file) == FILE_CONNECTION && !file_has(frame->file, FILE_OUTSTANDING);
+}
+
+/* A loop that has given its request to a thread may go on with what other threads have put into a list of its
+ * own: E0. One that goes on with the request itself, and answers it, is learnt. */
+enum { COPIES = 8 };
+static void given_away(struct frame *frame) {
+    frame->given = true;
+    frame->away = frame->loop->copies < COPIES;
+}
+
+void kept_hands_on(struct thread *thread, const struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    trace_capture(thread, file);
+    if (frame == NULL)
+        return;
+    frame->handed_on = true;
+    frame->lost |= frame_in_doubt(thread);
+    if (is_done(frame, file))
+        frame->passing = 1; /* wherever it goes on */
+    else if (frame->loop != NULL && !frame_waits_alone(frame) && leads_to_a_thread(file) &&
+             frame_has_request(frame))
+        given_away(frame);
+    frame_limit_renew(thread);
+}
+
+/* --- what becomes of them ------------------------------------------------------------------------ */
+
+/* So many did not lie in a list of the loop's own. */
+enum { RETURNED = 8 };
+
+static void returned(struct keeping *keeping) {
+    keeping->returned += keeping->returned < RETURNED;
+}
+
+static bool is_open(const struct kept *kept) {
+    return is_outstanding(kept->file, kept->generation) &&
+           atomic_load_explicit(&kept->file->requests, memory_order_relaxed) == kept->request;
+}
+
+/* Where this connection's was noted, else where another one may be. */
+static struct kept *place_for(struct keeping *keeping, const struct open_file *file) {
+    struct kept *free = NULL;
+    for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++) {
+        if (kept->file == file)
+            return kept;
+        if (kept->file == NULL)
+            free = kept;
+    }
+    return free != NULL ? free : &keeping->kept[keeping->next++ % KEPT];
+}
+
+/* In a frame of this kind the loop has nothing else to do but its event's work, as far as we know. */
+static bool is_for_one(const struct frame *frame) {
+    const struct loop *loop = frame->loop;
+    return (loop->epoll == NULL || loop->exact) && !frame->mixed && (!frame->queued || frame->wary) &&
+           !loop_timers_due(loop);
+}
+
+/* Has the callback left its request open? With another thread, it may come back; with a server or a timer,
+ * that will tell when. */
+static bool leaves_open(const struct thread *thread, const struct frame *frame) {
+    return frame->loop != NULL && !thread->keeping.keeps && !frame_waits_alone(frame) &&
+           is_outstanding(frame->file, frame->generation) && (!frame->handed_on || frame->given);
+}
+
+void kept_goes_on(struct thread *thread, const struct frame *frame) {
+    if (!leaves_open(thread, frame))
+        return;
+    struct kept *kept = place_for(&thread->keeping, frame->file);
+    struct kept now = {frame->file, frame->generation,
+                       atomic_load_explicit(&frame->file->requests, memory_order_relaxed)};
+    if (kept->file == now.file && kept->generation == now.generation && kept->request == now.request)
+        returned(&thread->keeping); /* more of it was read */
+    *kept = now;
+}
+
+void kept_callback_ends(struct thread *thread, const struct frame *frame) {
+    if (frame->provenance.evidence == EVIDENCE_RESPONSE || !leaves_open(thread, frame))
+        return; /* a write that was no answer */
+    kept_goes_on(thread, frame);
+    file_mark(frame->file, FILE_KEPT, is_for_one(frame));
+}
+
+/* Has the wait that has just come back reported it? Then its own callback comes. */
+static bool is_reported(const struct thread *thread, const struct kept *kept) {
+    return atomic_load_explicit(&kept->file->waited, memory_order_relaxed) == thread->waits;
+}
+
+/* One that is answered, and not here, was answered by another thread. */
+bool kept_any(struct thread *thread) {
+    struct keeping *keeping = &thread->keeping;
+    bool any = false;
+    if (keeping->returned == RETURNED)
+        return false;
+    for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++) {
+        if (kept->file == NULL)
+            continue;
+        if (is_open(kept)) {
+            any |= !is_reported(thread, kept);
+            continue;
+        }
+        if (cell_generation(&kept->file->cell) == kept->generation)
+            returned(keeping);
+        kept->file = NULL;
+    }
+    return any && keeping->returned < RETURNED;
+}
+
+static bool forget(struct keeping *keeping, const struct open_file *file) {
+    bool was = false;
+    for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++)
+        if (kept->file == file) {
+            was = is_open(kept);
+            kept->file = NULL;
+        }
+    return was;
+}
+
+static void works_for(struct thread *thread, struct open_file *file, const struct context *request) {
+    struct frame *frame = frame_top(thread);
+    bool proves = file_has(file, FILE_KEPT), known = forget(&thread->keeping, file) || proves;
+    file_mark(file, FILE_KEPT, false);
+    if (frame == NULL || frame->loop == NULL || !known)
+        return;
+    if (context_descends(thread->flow.current, request) || (frame->tentative && !thread->keeping.lists))
+        returned(&thread->keeping);
+    else if (proves && !frame->tentative && is_for_one(frame))
+        thread->keeping.keeps = true;
+}
+
+void kept_answers(struct thread *thread, struct open_file *file, const struct context *request) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame->crossed == file)
+        frame->crossed = NULL; /* its own, in the same frame: it does not keep that */
+    works_for(thread, file, request);
+}
+
+/* In its own frame: its answer comes at its own event. */
+void kept_arms(struct thread *thread, struct open_file *file) {
+    struct frame *frame = frame_top(thread);
+    struct context *request = connection_request(file, cell_generation(&file->cell), thread->flow.serial);
+    if (frame != NULL && frame->file == file) {
+        frame->handed_on = true;
+        frame->given = false;
+    } else if (frame != NULL && !frame->mixed && !context_descends(thread->flow.current, request)) {
+        rules_contradicted(thread);
+        works_for(thread, file, request);
+    }
+    context_release(request);
+}
+
+void kept_answers_itself(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame != NULL && frame->away && frame->loop != NULL && frame->loop->copies < COPIES)
+        frame->loop->copies++;
+}
+
+/* An answer to somebody else, where this frame's own request was for sure. A loop that may turn exact does so
+ * first: most keep nothing then. */
+void kept_crossed(struct thread *thread) {
+    struct frame *frame = frame_top(thread);
+    if (frame == NULL || frame->loop == NULL)
+        return;
+    if (frame->handed_on)
+        frame->loop->copies = 0;
+    if (!is_for_one(frame) || frame_in_doubt(thread) || !frame_has_request(frame))
+        return;
+    frame->crossed = frame->file;
+    frame->crossed_generation = frame->generation;
+}
+
+/* And its own is still open at its end. */
+void kept_frame_ends(struct thread *thread, const struct frame *frame) {
+    if (frame->loop != NULL && is_outstanding(frame->crossed, frame->crossed_generation))
+        thread->keeping.keeps = true;
+    kept_callback_ends(thread, frame);
+}
