@@ -19,10 +19,20 @@ static bool is_outstanding(const struct open_file *file, uint32_t generation) {
            file_has(file, FILE_OUTSTANDING);
 }
 
-/* A thread without a loop that has answered what it read, and then wakes up another one, is done with it:
- * what it takes next, it may take without a wait. */
+/* A thread that serves one connection at a time. */
+static bool serves_one(const struct frame *frame) {
+    return frame->loop != NULL ? frame_waits_alone(frame) : frame->wait.address == FRAME_OPEN_ENDED;
+}
+
+bool kept_in_between(const struct frame *frame, const struct open_file *file) {
+    return frame != NULL && leads_to_a_thread(file) && serves_one(frame) && frame_has_request(frame) &&
+           !frame->handed_on && !frame_reported(frame, file);
+}
+
+/* One that has answered what it read, and then wakes up another one, is done with it: what it takes next, it
+ * may take without a wait. */
 static bool is_done(const struct frame *frame, const struct open_file *file) {
-    return file != NULL && leads_to_a_thread(file) && frame->wait.address == FRAME_OPEN_ENDED &&
+    return file != NULL && leads_to_a_thread(file) && serves_one(frame) &&
            frame->provenance.evidence == EVIDENCE_READ && frame->file != NULL &&
            cell_generation(&frame->file->cell) == frame->generation &&
            file_kind(frame->file) == FILE_CONNECTION && !file_has(frame->file, FILE_OUTSTANDING);
@@ -36,11 +46,28 @@ static void given_away(struct frame *frame) {
     frame->away = frame->loop->copies < COPIES;
 }
 
-void kept_hands_on(struct thread *thread, const struct open_file *file) {
+static void note_poked(struct keeping *keeping, struct open_file *file) {
+    for (struct poked *poked = keeping->poked; poked < keeping->poked + POKED; poked++)
+        if (poked->file == file && poked->generation == cell_generation(&file->cell))
+            return;
+    keeping->poked[keeping->next_poked++ % POKED] = (struct poked){file, cell_generation(&file->cell)};
+}
+
+/* E5. Who is still busy with what the last write told of, need not be told again: now that a request was left
+ * without any call, it may have gone the same way as others, and their wake-ups may be more than theirs. */
+static void poked_drain(const struct keeping *keeping) {
+    for (const struct poked *poked = keeping->poked; poked < keeping->poked + POKED; poked++)
+        if (poked->file != NULL && cell_generation(&poked->file->cell) == poked->generation)
+            file_mark(poked->file, FILE_DRAINS, true);
+}
+
+void kept_hands_on(struct thread *thread, struct open_file *file) {
     struct frame *frame = frame_top(thread);
     trace_capture(thread, file);
     if (frame == NULL)
         return;
+    if (file != NULL && file_kind(file) == FILE_EVENTFD && frame_has_request(frame))
+        note_poked(&thread->keeping, file);
     frame->handed_on = true;
     frame->lost |= frame_in_doubt(thread);
     if (is_done(frame, file))
@@ -56,8 +83,12 @@ void kept_hands_on(struct thread *thread, const struct open_file *file) {
 /* So many did not lie in a list of the loop's own. */
 enum { RETURNED = 8 };
 
+static bool is_proven(uint8_t times) {
+    return times >= RETURNED;
+}
+
 static void returned(struct keeping *keeping) {
-    keeping->returned += keeping->returned < RETURNED;
+    keeping->returned += !is_proven(keeping->returned);
 }
 
 static bool is_open(const struct kept *kept) {
@@ -97,8 +128,12 @@ void kept_goes_on(struct thread *thread, const struct frame *frame) {
     struct kept *kept = place_for(&thread->keeping, frame->file);
     struct kept now = {frame->file, frame->generation,
                        atomic_load_explicit(&frame->file->requests, memory_order_relaxed)};
-    if (kept->file == now.file && kept->generation == now.generation && kept->request == now.request)
-        returned(&thread->keeping); /* more of it was read */
+    if (kept->file == now.file && kept->generation == now.generation && kept->request == now.request) {
+        returned(&thread->keeping);
+        thread->keeping.pieces += !is_proven(thread->keeping.pieces);
+    } else if (!frame->given && !is_proven(thread->keeping.pieces)) {
+        poked_drain(&thread->keeping);
+    }
     *kept = now;
 }
 
@@ -118,7 +153,7 @@ static bool is_reported(const struct thread *thread, const struct kept *kept) {
 bool kept_any(struct thread *thread) {
     struct keeping *keeping = &thread->keeping;
     bool any = false;
-    if (keeping->returned == RETURNED)
+    if (is_proven(keeping->returned))
         return false;
     for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++) {
         if (kept->file == NULL)
@@ -131,7 +166,7 @@ bool kept_any(struct thread *thread) {
             returned(keeping);
         kept->file = NULL;
     }
-    return any && keeping->returned < RETURNED;
+    return any && !is_proven(keeping->returned);
 }
 
 static bool forget(struct keeping *keeping, const struct open_file *file) {

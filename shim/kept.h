@@ -12,7 +12,11 @@
 
 /* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
  * program's. */
-void kept_hands_on(struct thread *thread, const struct open_file *file);
+void kept_hands_on(struct thread *thread, struct open_file *file);
+
+/* In this frame of a thread that serves one connection at a time, and has a request to answer, an eventfd or
+ * a pipe is read that nobody waited for: a runtime's own affair, or anything else. */
+bool kept_in_between(const struct frame *frame, const struct open_file *file);
 
 /* What this frame's callback leaves open is noted: when it touches something else; at its end; and what was
  * seen of others in it, when the frame is over. */

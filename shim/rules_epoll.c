@@ -25,7 +25,7 @@ void rules_epoll_created(int fd) {
 /* --- registrations ------------------------------------------------------------------------------- */
 
 /* Only what has no better context of its own keeps the one it is registered in. */
-static struct context *registration_context(struct thread *thread, const struct open_file *file) {
+static struct context *registration_context(struct thread *thread, struct open_file *file) {
     if (file_kind(file) != FILE_PLAIN && file_kind(file) != FILE_PIPE)
         return NULL;
     kept_hands_on(thread, file);

@@ -116,9 +116,9 @@ static void pipe_adopt(struct thread *thread, const struct passage *passage, str
     bool another = frame != NULL && frame->file == passage->file &&
                    frame->provenance.evidence == EVIDENCE_READ &&
                    !context_descends(thread->flow.current, context);
-    carrier_adopt(thread, passage, context, EVIDENCE_READ);
+    bool is_work = carrier_adopt(thread, passage, context, EVIDENCE_READ);
     frame = frame_top(thread);
-    if (frame == NULL)
+    if (frame == NULL || !is_work)
         return;
     frame->tentative = true; /* E5 */
     frame->several |= another;

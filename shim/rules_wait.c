@@ -214,6 +214,11 @@ static struct context *batch_context(struct thread *thread, const struct batch *
     return context_ambiguous(batch->first, batch->others, batch->other_count, thread->flow.serial);
 }
 
+/* A descriptor, perhaps with what a runtime waits for beside each of its threads' own. */
+static bool is_lone(const struct batch *batch) {
+    return batch->events == 1 || (batch->events == 2 && batch->connections == 1 && batch->wake_up);
+}
+
 static void frame_begin(struct thread *thread, const struct wait *wait, const struct batch *batch,
                         bool queued) {
     struct frame *frame = frame_open(thread, wait->here);
@@ -225,7 +230,7 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->loop = wait->loop;
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
-    frame->lone = wait->epoll == NULL && batch->events == 1;
+    frame->lone = wait->epoll == NULL && is_lone(batch);
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
     frame->queued = queued || lent || frame->unread || thread->keeping.keeps || loop_timers_due(wait->loop);

@@ -19,16 +19,21 @@ struct mailbox;
 struct recent;
 
 /* E0: requests that the loops of a thread have left open, and what became of such (kept.h). */
-enum { KEPT = 8 };
+enum { KEPT = 8, POKED = 4 };
 struct keeping {
     struct kept {
         const struct open_file *file; /* a connection; NULL: none */
         uint32_t generation, request; /* the latter its number */
     } kept[KEPT];                     /* the latest ones */
-    uint8_t next;
-    uint8_t returned; /* so many did not lie in a list of the thread's own */
-    bool keeps;       /* it keeps requests in a list of its own, and goes on with them anywhere */
-    bool lists;       /* it has looked for events, without a wait, while work was open */
+    struct poked {
+        struct open_file *file; /* an eventfd that requests were handed on by; NULL: none */
+        uint32_t generation;
+    } poked[POKED];
+    uint8_t next, next_poked;
+    uint8_t returned; /* so many did not lie in a list of the thread's own; of so many more was read */
+    uint8_t pieces;
+    bool keeps; /* it keeps requests in a list of its own, and goes on with them anywhere */
+    bool lists; /* it has looked for events, without a wait, while work was open */
 };
 
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */

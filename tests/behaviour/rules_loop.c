@@ -189,6 +189,37 @@ CASE(E0, what_another_thread_answers_is_in_no_list_of_the_loops) {
     }
 }
 
+/* Who is busy with what he was told of need not be told again. */
+static int told;
+
+static void *is_told_of_one(void *expected) {
+    hear(told);
+    EXPECT_STACK((const char *)expected);
+    return NULL;
+}
+
+static void tell(void *expected) {
+    pthread_t worker;
+    REQUIRE(pthread_create(&worker, NULL, is_told_of_one, expected) == 0);
+    pthread_join(worker, NULL);
+}
+
+CASE_WITH("dispatch=exact", E5, a_request_that_was_left_may_lie_where_others_were_handed_on) {
+    told = eventfd(0, 0);
+    connect_all();
+    for (volatile int which = 0; which < CONNECTIONS; which++) {
+        raw_write(clients[which], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(which);
+        if (which != 1) {
+            poke(told);
+            tell(which == 0 ? "conn#1 req#1" : "conn#3 req#1?");
+        }
+        REQUIRE(WAIT(1) == 0);
+        close(servers[which]); /* nothing is open */
+    }
+}
+
 /* Its answer comes at its own event; but that was asked for in the frame of another. */
 CASE_WITH("dispatch=exact", E0, who_asks_to_write_an_answer_in_anothers_frame_keeps_requests) {
     connect_all();
