@@ -27,8 +27,7 @@ void frame_limit_renew(struct thread *thread) {
     if (thread->interruption != NULL)
         outside = interruption_limit(thread);
     frame_limit = edge_of(top) < outside ? edge_of(top) : outside;
-    if (top != NULL &&
-        (top->passing != 0 || top->untouched || top->fresh || top->watched || top->queued || top->away))
+    if (top != NULL && (top->passing != 0 || top->queued || top->away || ledger_listens(&top->ledger)))
         frame_limit = 0; /* every hook is to be noticed */
 }
 
@@ -42,6 +41,11 @@ struct context *frame_base(const struct thread *thread) {
 
 struct context *frame_base_clean(const struct thread *thread) {
     return thread->depth > 0 ? frame_base(thread) : NULL;
+}
+
+bool frame_in_doubt(const struct thread *thread) {
+    const struct context *current = thread->flow.current;
+    return current != NULL && current->kind == CONTEXT_AMBIGUOUS;
 }
 
 static bool is_open(const struct context *node) {
@@ -92,42 +96,16 @@ static struct context *still_open(const struct frame *frame, struct context *bef
     return open;
 }
 
-/* E5. So many wake-ups whose last answer a line of a log followed, and none that began with one. */
-enum { LOGS_AFTER = 8 };
-bool frame_logs_after(const struct frame *frame) {
-    return frame->tentative && frame->loop != NULL && frame->loop->logs_after >= LOGS_AFTER;
-}
-
-/* Answers and lines: what is remembered of a loop, and what one frame may add to it. */
-enum { OF_LATE = 1024, AT_MOST = 4 * OF_LATE };
-
-/* A batch answers and logs either request by request, or the logs come in a later phase: then several lines
- * follow several answers. */
-static void batch_logs(struct thread *thread, struct frame *frame) {
-    enum { LATER = 2 };
-    if (frame->unlogged == 1 && !frame->touched) {
-        frame->unlogged = 0;
-        return;
-    }
-    if (frame->unlogged >= LATER && ++frame->lines >= LATER)
-        rules_contradicted(thread);
-}
-
+/* E5. Where a line of a log is in doubt, so was the batch. */
 static void log_written(struct thread *thread, struct frame *frame) {
     if (frame->away)
         frame_doubt(thread, frame->provenance.evidence);
-    if (frame->untouched && frame->loop != NULL)
-        frame->loop->logs_after = 0;
-    frame->logged |= frame->fresh;
-    frame->noted = true;
-    if (frame->watched && frame->followed < AT_MOST)
-        frame->followed++;
     bool lost = frame->passing != 0 || frame_in_doubt(thread);
     if (lost && frame->unread)
         rules_contradicted(thread);
     frame->lost |= lost;
-    if (frame->unlogged > 0)
-        batch_logs(thread, frame);
+    if (ledger_logs(&frame->ledger, frame_habits(frame)))
+        rules_contradicted(thread);
 }
 
 void frame_logs(void) {
@@ -139,51 +117,6 @@ void frame_logs(void) {
     thread_leave();
 }
 
-/* Was a request read in this frame last, and is not answered yet? */
-bool frame_has_request(const struct frame *frame) {
-    const struct open_file *file = frame->file;
-    return file != NULL && cell_generation(&file->cell) == frame->generation &&
-           file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING) &&
-           frame->provenance.evidence == EVIDENCE_READ;
-}
-
-/* A loop that answers much and then writes to a log seldom or never has no line for each. */
-enum { PROVEN = 8, SELDOM = 4 };
-static bool logs_seldom(const struct loop *loop) {
-    return loop->lines * SELDOM < loop->answers;
-}
-
-/* Of a loop that gets one event a wait now; a batch that came before that is one still. */
-static bool is_exact(const struct frame *frame) {
-    return frame->loop->exact && !frame->mixed;
-}
-
-static bool is_silent(const struct frame *frame) {
-    return frame->loop == NULL || is_exact(frame) ||
-           (frame->loop->answers >= PROVEN && logs_seldom(frame->loop));
-}
-
-bool frame_owes_logs(const struct frame *frame) {
-    return frame->unlogged > 0 && !is_silent(frame);
-}
-
-/* Only when the frame is over, or has gone on after a line: until then the lines for its answers may still
- * come. */
-static void learn_lines(struct frame *frame) {
-    struct loop *loop = frame->loop;
-    if (loop == NULL)
-        return;
-    loop->answers = (uint16_t)(loop->answers + frame->answers);
-    loop->lines = (uint16_t)(loop->lines + frame->followed);
-    frame->answers = frame->followed = 0;
-    for (; loop->answers >= OF_LATE || loop->lines >= OF_LATE; loop->lines /= 2)
-        loop->answers /= 2;
-}
-
-void frame_watch(struct frame *frame) {
-    frame->watched = frame->various && !is_silent(frame);
-}
-
 void frame_wakes_up(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
@@ -191,34 +124,16 @@ void frame_wakes_up(struct thread *thread) {
     frame->tentative = true;
     frame->queued &= !frame->wary; /* what is done in it is learnt in another way */
     frame->wary = false;
-    frame->untouched = frame->loop != NULL && !frame->answered;
+    ledger_wakes_up(&frame->ledger, frame_habits(frame));
     frame_limit_renew(thread);
-}
-
-/* What a batch has answered and not logged may be logged in the next one. */
-static void debts_pass_on(const struct frame *frame) {
-    if (frame->loop != NULL)
-        frame->loop->owed = frame->unlogged > frame->inherited ? frame->unlogged - frame->inherited : 0;
-}
-
-void frame_inherits_debts(struct frame *frame) {
-    frame->unlogged = frame->inherited = frame->various ? frame->loop->owed : 0;
-}
-
-static void wake_up_ends(const struct frame *frame) {
-    if (!frame->tentative || frame->loop == NULL || !frame->answered || frame_logs_after(frame))
-        return;
-    frame->loop->logs_after = frame->logged ? frame->loop->logs_after + 1 : 0;
 }
 
 void frame_end(struct thread *thread) {
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
-    wake_up_ends(frame);
-    learn_lines(frame);
+    ledger_closes(&frame->ledger, frame_habits(frame), frame->tentative);
     kept_frame_ends(thread, frame);
-    debts_pass_on(frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
@@ -291,7 +206,7 @@ static bool left_in_queue(const struct frame *frame) {
     if (file == NULL || cell_generation(&file->cell) != frame->generation || frame->handed_on)
         return false;
     if (file_kind(file) == FILE_OUTBOUND)
-        return frame->touched && frame->provenance.evidence == EVIDENCE_READ;
+        return frame->ledger.touched && frame->provenance.evidence == EVIDENCE_READ;
     return file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
 }
 
@@ -320,19 +235,35 @@ static struct context *not_for_sure(struct thread *thread, struct context *conte
     return doubtful;
 }
 
+/* Consumes the reference. */
+static void adopt(struct thread *thread, struct frame *frame, struct context *context,
+                  enum evidence evidence) {
+    uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
+    bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
+    activity_note(thread->flow.current);
+    activity_note(context);
+    flow_become(&thread->flow, context, true);
+    trace_adopt(thread, context, evidence);
+    frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
+    frame->adopted = context;
+    frame->adopted_serial = serial;
+    frame->adopted_value = is_value;
+    frame->passing = 0;
+    frame->away = false;
+}
+
 void frame_doubt(struct thread *thread, enum evidence evidence) {
     struct context *current = thread->flow.current;
     struct frame *frame = frame_top(thread);
     if (current == NULL || frame == NULL || frame_explicit(thread))
         return;
     struct provenance provenance = frame->provenance;
-    bool touched = frame->touched;
-    uint8_t lines = frame->lines;
-    frame_adopt(thread, not_for_sure(thread, context_retain(current)), evidence);
     provenance.evidence = evidence;
+    adopt(thread, frame, not_for_sure(thread, context_retain(current)), evidence);
+    if (evidence >= EVIDENCE_READ)
+        ledger_adopts(&frame->ledger, frame_habits(frame), false);
     frame->provenance = provenance;
-    frame->touched = touched;
-    frame->lines = lines;
+    frame_limit_renew(thread);
 }
 
 void frame_end_all(struct thread *thread) {
@@ -366,26 +297,9 @@ void frame_adopt(struct thread *thread, struct context *context, enum evidence e
     }
     if (frame->queued && evidence == EVIDENCE_EVENT)
         context = not_for_sure(thread, context);
-    uint64_t serial = context != NULL ? atomic_load_explicit(&context->serial, memory_order_relaxed) : 0;
-    bool is_value = context != NULL && context->kind == CONTEXT_VALUE;
-    activity_note(thread->flow.current);
-    activity_note(context);
-    flow_become(&thread->flow, context, true);
-    trace_adopt(thread, context, evidence);
-    frame->provenance = (struct provenance){evidence, -1, -1, 0, provenance_clock()};
-    frame->adopted = context;
-    frame->adopted_serial = serial;
-    frame->adopted_value = is_value;
-    frame->passing = 0;
-    frame->away = false;
-    if (evidence >= EVIDENCE_READ) {
-        if (frame->followed > 0)
-            learn_lines(frame);
-        frame->touched = true;
-        frame->noted = false;
-        frame->lines = 0;
-    }
-    frame->untouched &= evidence <= EVIDENCE_EVENT;
+    adopt(thread, frame, context, evidence);
+    if (evidence >= EVIDENCE_READ)
+        ledger_adopts(&frame->ledger, frame_habits(frame), true);
     frame_limit_renew(thread);
 }
 
@@ -397,26 +311,10 @@ void frame_passes(struct thread *thread, struct here here) {
     frame_limit_renew(thread);
 }
 
-/* Whose answer it was is known; in a batch whose log comes later, the next line need not be its. */
-static bool frame_answers(struct frame *frame) {
-    frame->answered = true;
-    frame->logged = frame->touched = false;
-    frame->fresh = frame->tentative;
-    frame->watched =
-        frame->loop != NULL && !is_exact(frame) && (frame->various || frame->loop->answers < PROVEN);
-    frame->answers += frame->watched && frame->answers < AT_MOST;
-    if (!frame->various || !frame->watched || frame->noted)
-        return false;
-    frame->unlogged += frame->unlogged < UINT8_MAX;
-    return frame->unlogged > 1 && !is_silent(frame);
-}
-
 void frame_answers_on(struct thread *thread, const struct context *request) {
     struct frame *frame = frame_top(thread);
-    if (frame == NULL || !frame->various || context_descends_surely(thread->flow.current, request))
-        return;
-    if (frame->unlogged == 0)
-        frame->unlogged = 1;
+    if (frame != NULL && frame->ledger.various && !context_descends_surely(thread->flow.current, request))
+        ledger_answers_on(&frame->ledger);
 }
 
 void frame_wrote(struct thread *thread, bool answers, bool doubtful) {
@@ -424,7 +322,8 @@ void frame_wrote(struct thread *thread, bool answers, bool doubtful) {
     if (frame == NULL)
         return;
     if (answers)
-        doubtful |= frame_answers(frame);
+        doubtful |=
+            ledger_answers(&frame->ledger, frame_habits(frame), frame_is_exact(frame), frame->tentative);
     if (doubtful)
         frame_doubt(thread, frame->provenance.evidence);
     frame_limit_renew(thread);
@@ -479,7 +378,8 @@ static void frame_leave(struct thread *thread, uintptr_t here) {
     }
     frame->wait = (struct here){FRAME_OPEN_ENDED, NULL};
     frame->loop = NULL; /* and what is learnt of one */
-    frame->away = frame->watched = frame->various = false;
+    frame->away = false;
+    ledger_leaves(&frame->ledger);
     frame->wait_serial = 0;
     frame->edge = frame->limit = FRAME_OPEN_ENDED;
     frame_limit_renew(thread);
@@ -487,10 +387,10 @@ static void frame_leave(struct thread *thread, uintptr_t here) {
 
 static void frame_passed(struct thread *thread) {
     struct frame *top = frame_top(thread);
-    if (top == NULL || (top->passing == 0 && !top->fresh))
+    if (top == NULL || (top->passing == 0 && !top->ledger.fresh))
         return;
     bool passed = top->passing != 0;
-    top->fresh = false;
+    top->ledger.fresh = false;
     top->passing = 0;
     frame_limit_renew(thread);
     if (passed)

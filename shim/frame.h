@@ -24,6 +24,20 @@ void frame_end(struct thread *thread);
 void frame_end_all(struct thread *thread);
 /* Ends every frame that a wait (or an ingress) at this place ends. */
 void frame_end_for_wait(struct thread *thread, struct here wait);
+/* What its loop has shown of its log (ledger.h); NULL: it has no loop. */
+static inline struct habits *frame_habits(const struct frame *frame) {
+    return frame->loop != NULL ? &frame->loop->habits : NULL;
+}
+/* Has it no choice whose log a line is? One event at most is its: its loop asks for one a wait, and this is
+ * no batch that came before it did. */
+static inline bool frame_is_exact(const struct frame *frame) {
+    return frame->loop == NULL || (frame->loop->exact && !frame->mixed);
+}
+/* Is what is current nobody's for sure? */
+bool frame_in_doubt(const struct thread *thread);
+/* Was it opened by a wait for one descriptor, at a place where never several were waited for? That is no
+ * loop. */
+bool frame_waits_alone(const struct frame *frame);
 /* Would it end one that is not open-ended? */
 bool frame_same_wait(const struct thread *thread, const struct frame *frame, struct here wait);
 
@@ -32,16 +46,6 @@ struct context *frame_base(const struct thread *thread);
 
 /* What a root of the program's own derives from: the loop's base; without a loop, nothing. Borrowed. */
 struct context *frame_base_clean(const struct thread *thread);
-
-/* Is it in doubt whose work this is? */
-static inline bool frame_in_doubt(const struct thread *thread) {
-    const struct context *current = thread->flow.current;
-    return current != NULL && current->kind == CONTEXT_AMBIGUOUS;
-}
-/* Of a wait for one descriptor, at a place where never several were waited for: that is no loop. */
-static inline bool frame_waits_alone(const struct frame *frame) {
-    return frame->lone && !frame->loop->many;
-}
 
 /* Makes `context` (a reference) current in the innermost frame; opens an open-ended one where there is none.
  */
@@ -73,18 +77,9 @@ void frame_wrote(struct thread *thread, bool answers, bool doubtful);
 void frame_answers_on(struct thread *thread, const struct context *request);
 /* E5: it may drain a queue. */
 void frame_wakes_up(struct thread *thread);
-/* E5: whoever drains a queue writes its log either before each answer or after it; only after it is the
- * answer evidence of the line. What this loop does is learnt from wake-ups. Has it been, and is it so? */
-bool frame_logs_after(const struct frame *frame);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
-/* E5: unless the loop is known to log seldom, a line before its first answer is looked out for, too. */
-void frame_watch(struct frame *frame);
-/* E5: its batch may log what the one before has answered. */
-void frame_inherits_debts(struct frame *frame);
-/* E5: may the log of an answer of this batch still come, after something else has been read? */
-bool frame_owes_logs(const struct frame *frame);
-/* Is a request that was read in this frame last still to be answered? What becomes of such: kept.h. */
+/* E0 (kept.c). Is a request that was read in this frame last still to be answered? */
 bool frame_has_request(const struct frame *frame);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */

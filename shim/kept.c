@@ -1,4 +1,13 @@
-/* Requests that a loop leaves open: see kept.h. */
+/* Requests that go on elsewhere than in the frame that has read them: see kept.h.
+ *
+ * A frame whose request was given to another thread is *away*: what its loop does next may be what others
+ * have put into its list. Programs that give a copy away (a log, a statistic) and go on show it by answering:
+ * after COPIES such answers their loop is believed.
+ *
+ * A frame that answers another request where its own was for sure has *crossed*. If its own is still open
+ * when it ends, its thread keeps requests and goes on with them anywhere: for the rest of its life what
+ * follows each touch is in doubt. A loop that may still turn exact does so first, for most keep nothing then;
+ * and one with timers has a better reason to answer out of turn (E3). */
 #include "kept.h"
 
 #include "connection.h"
@@ -6,6 +15,19 @@
 #include "rules.h"
 #include "trace.h"
 #include "wait.h"
+
+/* Was a request read in this frame last, and is not answered yet? */
+bool frame_has_request(const struct frame *frame) {
+    const struct open_file *file = frame->file;
+    return file != NULL && cell_generation(&file->cell) == frame->generation &&
+           file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING) &&
+           frame->provenance.evidence == EVIDENCE_READ;
+}
+
+/* Of a wait for one descriptor, at a place where never several were waited for: that is no loop. */
+bool frame_waits_alone(const struct frame *frame) {
+    return frame->lone && !frame->loop->many;
+}
 
 /* --- handing on ---------------------------------------------------------------------------------- */
 

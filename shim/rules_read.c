@@ -68,7 +68,9 @@ bool carrier_adopt(struct thread *thread, const struct passage *passage, struct 
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
     const struct frame *frame = frame_top(thread);
-    if (frame != NULL && (frame->queued || frame_owes_logs(frame) || frame_lies_outside(thread, frame)))
+    if (frame != NULL &&
+        (frame->queued || ledger_owes(&frame->ledger, frame_habits(frame), frame_is_exact(frame)) ||
+         frame_lies_outside(thread, frame)))
         frame_passes(thread, passage->here);
     return true;
 }

@@ -236,9 +236,8 @@ static void frame_begin(struct thread *thread, const struct wait *wait, const st
     frame->queued = queued || lent || frame->unread || thread->keeping.keeps || loop_timers_due(wait->loop);
     frame->wary = !frame->queued && kept_any(thread);
     frame->queued |= frame->wary;
-    frame->various = batch->mixed || batch->first == NULL;
-    frame_watch(frame);
-    frame_inherits_debts(frame);
+    ledger_opens(&frame->ledger, frame_habits(frame), batch->mixed || batch->first == NULL,
+                 frame_is_exact(frame));
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;
     struct context *context = batch_context(thread, batch);
     frame_adopt(thread, context != NULL ? context : context_retain(frame->base), evidence);

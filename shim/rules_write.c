@@ -87,6 +87,11 @@ static struct context *respond(struct passage *passage, struct context *request)
     return request;
 }
 
+/* E5. A wake-up's, and its loop is known to log after it has answered: what follows is for this answer. */
+static bool logs_after(const struct frame *frame) {
+    return frame->tentative && habits_log_after(frame_habits(frame));
+}
+
 /* E4. Returns what is to be adopted (a reference), or NULL. */
 static struct context *response_context(struct thread *thread, struct passage *passage) {
     struct open_file *file = passage->file;
@@ -110,7 +115,7 @@ static struct context *response_context(struct thread *thread, struct passage *p
         return respond_outside(thread, passage, request);
     bool weak = frame->tentative || frame->provenance.evidence <= EVIDENCE_PENDING;
     bool unsettled = frame->mixed && frame->provenance.evidence == EVIDENCE_EVENT && frame->polls == 0;
-    passage->passing = (weak && !frame_logs_after(frame)) || frame->queued;
+    passage->passing = (weak && !logs_after(frame)) || frame->queued;
     if (weak || likely || (unsettled && !frame->later && frame_reported(frame, file)))
         return respond(passage, request);
     return respond_elsewhere(thread, passage, request);
@@ -294,7 +299,7 @@ static void write_socket(struct thread *thread, const struct passage *passage, l
         answered(passage);
     file_mark(file, FILE_UNFINISHED, cut_short);
     if (result > 0 && !answers && file_kind(file) == FILE_CONNECTION && frame_top(thread) != NULL &&
-        frame_top(thread)->various)
+        frame_top(thread)->ledger.various)
         answers_on(thread, passage);
     if (answers || passage->passing)
         frame_wrote(thread, answers, passage->passing);

@@ -10,6 +10,7 @@
 #include "../ctxstore/flow.h"
 #include "../ctxstore/origin.h"
 #include "bell.h"
+#include "ledger.h"
 #include "process.h"
 #include "provenance.h"
 #include "queue.h"
@@ -47,11 +48,9 @@ struct loop {
     uintptr_t floor; /* how shallow it has gone and come back to its wait; 0: no shallower than that */
     uint64_t
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
-    uint8_t logs_after;      /* E5: so many wake-ups in a row it wrote to a log after it had answered last */
-    uint16_t answers, lines; /* E5: of late, in batches: what it answered, and lines of a log */
-    uint8_t owed;            /* E5: answers of its last batch that no log has followed */
-    bool timed;              /* E3: its timers do the work of requests */
-    uint8_t copies;          /* E0: requests that it gave to a thread and answered itself */
+    struct habits habits; /* E5 */
+    bool timed;           /* E3: its timers do the work of requests */
+    uint8_t copies;       /* E0: requests that it gave to a thread and answered itself */
 };
 
 /* A dispatch frame: from the wait that took work up to the next one (design: "the model"). */
@@ -70,13 +69,13 @@ struct frame {
     uint32_t crossed_generation;
     uint64_t wait_serial;         /* names the wait: files that it reported carry it */
     struct provenance provenance; /* of its latest adoption */
+    struct ledger ledger;         /* E5: what it has answered and logged */
     uint16_t open_scopes;         /* of `before`, up to its outermost open scope */
     uint16_t polls;               /* zero-timeout waits since (E2) */
     uint64_t polled_since;        /* E2: milliseconds: since when, in an exact loop */
     bool comparable;              /* on the thread's own stack: addresses mean depth */
     bool tentative;               /* E5: may drain a queue; what is touched is better evidence */
     bool mixed;                   /* its events had several contexts */
-    bool various;                 /* ... or none: it may go on with work of several requests */
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
@@ -86,20 +85,11 @@ struct frame {
     bool handed_on;               /* the callback has left its work with a carrier */
     bool given;                   /* ... with another thread */
     bool away;                    /* ... and so far nothing tells that it goes on here */
-    bool untouched;               /* E5: of a wake-up, and nothing has told yet whose work it does */
-    bool answered, logged;        /* E5: it has answered; and written to a log since */
-    bool fresh;                   /* ... and no hook was entered since it answered */
-    bool touched;                 /* ... and something else was touched since */
-    bool watched;                 /* ... and a log after it is looked out for */
-    bool noted;                   /* a log was written since something was touched: it has its line */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
-    uint16_t answers, followed;   /* ... how many it gave, and lines it wrote; not learnt from yet */
-    uint8_t unlogged, lines; /* various: answers that no log followed; lines of a log after several such */
-    uint8_t inherited;       /* ... how many of those the batch before has left */
-    uintptr_t passing;       /* its context is only for sure while who read from here goes on; 0: it is */
-    uintptr_t edge, limit;   /* a hook above `edge` is noticed; above `limit` it has left the loop */
-    bool from_queue;         /* F9, F10: taken from a queue; ends when its thread comes back there */
-    bool from_bell;          /* ... was handed over by one */
+    uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
+    uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
+    bool from_queue;       /* F9, F10: taken from a queue; ends when its thread comes back there */
+    bool from_bell;        /* ... was handed over by one */
 };
 
 /* F9, F10: what a thread is doing with which queue. */

@@ -3,9 +3,9 @@
 # `make check-asan`, `check-tsan` and `check-ubsan` build the same with a sanitizer, each in a directory of its
 # own, and run it; `check-valgrind` runs it under memcheck; `check-model` takes ten million steps of the random walk.
 
-UNIT_STORE := $(wildcard ctxstore/*.c shim/queue*.c) shim/bell.c shim/options.c shim/w3c.c
+UNIT_STORE := $(wildcard ctxstore/*.c shim/queue*.c) shim/bell.c shim/ledger.c shim/options.c shim/w3c.c
 UNIT_SOURCES := $(wildcard tests/unit/*.c)
-UNIT_HEADERS := $(wildcard tests/unit/*.h ctxstore/*.h shim/queue*.h) shim/bell.h shim/options.h shim/options.def shim/w3c.h
+UNIT_HEADERS := $(wildcard tests/unit/*.h ctxstore/*.h shim/queue*.h) shim/bell.h shim/ledger.h shim/options.h shim/options.def shim/w3c.h
 TEST_BINARIES += $(BUILD)/tests/test_unit
 
 # The kernel's memory comes by way of test_no_memory.c, which can refuse it.
