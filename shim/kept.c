@@ -113,8 +113,10 @@ static void returned(struct keeping *keeping) {
     keeping->returned += !is_proven(keeping->returned);
 }
 
+/* What another one's frame has written to it may have been its answer (E4). */
 static bool is_open(const struct kept *kept) {
     return is_outstanding(kept->file, kept->generation) &&
+           atomic_load_explicit(&kept->file->foreign, memory_order_relaxed) == 0 &&
            atomic_load_explicit(&kept->file->requests, memory_order_relaxed) == kept->request;
 }
 
