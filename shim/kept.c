@@ -113,11 +113,13 @@ static void returned(struct keeping *keeping) {
     keeping->returned += !is_proven(keeping->returned);
 }
 
-/* What another one's frame has written to it may have been its answer (E4). */
-static bool is_open(const struct kept *kept) {
-    return is_outstanding(kept->file, kept->generation) &&
-           atomic_load_explicit(&kept->file->foreign, memory_order_relaxed) == 0 &&
+static bool is_same(const struct kept *kept) {
+    return cell_generation(&kept->file->cell) == kept->generation &&
            atomic_load_explicit(&kept->file->requests, memory_order_relaxed) == kept->request;
+}
+
+static bool is_open(const struct kept *kept) {
+    return is_outstanding(kept->file, kept->generation) && is_same(kept);
 }
 
 /* Where this connection's was noted, else where another one may be. */
@@ -140,10 +142,11 @@ static bool is_for_one(const struct frame *frame) {
 }
 
 /* Has the callback left its request open? With another thread, it may come back; with a server or a timer,
- * that will tell when. */
+ * that will tell when. What was written to it in somebody else's frame may have been its answer (E4). */
 static bool leaves_open(const struct thread *thread, const struct frame *frame) {
     return frame->loop != NULL && !thread->keeping.keeps && !frame_waits_alone(frame) &&
-           is_outstanding(frame->file, frame->generation) && (!frame->handed_on || frame->given);
+           is_outstanding(frame->file, frame->generation) && (!frame->handed_on || frame->given) &&
+           atomic_load_explicit(&frame->file->foreign, memory_order_relaxed) == 0;
 }
 
 void kept_goes_on(struct thread *thread, const struct frame *frame) {
@@ -186,7 +189,7 @@ bool kept_any(struct thread *thread) {
             any |= !is_reported(thread, kept);
             continue;
         }
-        if (cell_generation(&kept->file->cell) == kept->generation)
+        if (is_same(kept))
             returned(keeping);
         kept->file = NULL;
     }
