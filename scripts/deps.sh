@@ -76,7 +76,7 @@ socat socat
 pdns_server pdns-server
 setpriv util-linux
 '
-matrix_libraries='pdns-backend-bind python3-waitress'
+matrix_libraries='pdns-backend-bind python3-waitress python3-twisted'
 
 peer_programs='
 python3 python3

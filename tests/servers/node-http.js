@@ -1,8 +1,8 @@
 // An HTTP server on node's own http module, for the matrix: logs each request, and answers with its marker.
 //
-//     node node-http.js PORT LOG [DIRECTORY]
+//     node node-http.js PORT LOG [timer | DIRECTORY]
 //
-// With a directory, the answer is a file that it reads by the thread pool.
+// With a directory, the answer is a file that it reads by the thread pool; with `timer`, it answers after 2 milliseconds.
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -17,9 +17,13 @@ function answer(response, marker, body) {
 }
 
 http.createServer((request, response) => {
-    if (directory === undefined) {
+    if (directory === undefined || directory === 'timer') {
         const marker = request.headers['x-marker'];
-        setImmediate(() => answer(response, marker, `answer to ${marker}\n`));
+        const later = () => answer(response, marker, `answer to ${marker}\n`);
+        if (directory === undefined)
+            setImmediate(later);
+        else
+            setTimeout(later, 2);
         return;
     }
     fs.readFile(directory + request.url, (error, body) => {

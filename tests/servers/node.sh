@@ -2,6 +2,7 @@
 # node, unmodified, with a server on its own http module (node-http.js): a libuv loop.
 #
 #     node.sh            answers and logs in a later phase of the loop (setImmediate)
+#     node.sh timer      answers and logs after 2 milliseconds (setTimeout)
 #     node.sh files      serves files that the thread pool reads
 #
 # Each marker must be seen when the server reads the request, (reads the file,) logs and answers. Options: see lib.sh.
@@ -13,8 +14,9 @@ need node
 port=$(free_port)
 case ${1:-} in
 '') protocol=http stations=1,1,1 && set -- ;;
+timer) protocol=http stations=1,1,1 && set -- timer ;;
 files) protocol=file stations=2,1,1 && files "$work/www" && set -- "$work/www" ;;
-*) no_verdict "usage: node.sh [files]" ;;
+*) no_verdict "usage: node.sh [timer | files]" ;;
 esac
 set -- -- node "$root/tests/servers/node-http.js" "$port" "$work/log" "$@"
 [ "$ANNOTATE" != 1 ] || set -- --annotate=log "$@"
