@@ -80,7 +80,7 @@ xinetd xinetd
 systemd-socket-activate systemd
 setpriv util-linux
 '
-matrix_libraries='pdns-backend-bind python3-waitress'
+matrix_libraries='pdns-backend-bind python3-waitress python3-twisted'
 
 peer_programs='
 python3 python3

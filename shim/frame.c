@@ -4,6 +4,7 @@
 #include "activity.h"
 #include "coroutine.h"
 #include "interruption.h"
+#include "kept.h"
 
 #include "openfile.h"
 #include "rules.h"
@@ -151,6 +152,8 @@ void frame_wakes_up(struct thread *thread) {
     if (frame == NULL)
         return;
     frame->tentative = true;
+    frame->queued &= !frame->wary; /* what is done in it is learnt in another way */
+    frame->wary = false;
     ledger_wakes_up(&frame->ledger, frame_habits(frame));
     frame_limit_renew(thread);
 }
@@ -160,7 +163,7 @@ void frame_end(struct thread *thread) {
     if (frame == NULL)
         return;
     ledger_closes(&frame->ledger, frame_habits(frame), frame->tentative);
-    frame_learns_crossed(frame);
+    kept_frame_ends(thread, frame);
     struct context *before = still_open(frame, frame->before), *base = frame->base;
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
@@ -195,8 +198,11 @@ void frame_came_from(struct thread *thread, struct open_file *file, uint32_t gen
     struct frame *frame = frame_top(thread);
     if (frame == NULL)
         return;
-    if (frame->file != file)
-        frame->handed_on = false;
+    if (frame->file != file) {
+        if (file_kind(file) == FILE_CONNECTION)
+            kept_goes_on(thread, frame);
+        frame->handed_on = frame->given = false;
+    }
     frame->file = file;
     frame->generation = generation;
     frame_woken_by(thread, file, giver_of(thread, file));
@@ -209,6 +215,7 @@ bool frame_reported(const struct frame *frame, const struct open_file *file) {
 
 static void frame_next(struct thread *thread) {
     struct frame *frame = frame_top(thread);
+    kept_callback_ends(thread, frame);
     activity_note(thread->flow.current);
     flow_unwind(&thread->flow, frame->opened);
     flow_become(&thread->flow, context_retain(frame->base), true);
@@ -216,7 +223,8 @@ static void frame_next(struct thread *thread) {
     frame->opened = flow_mark(&thread->flow);
     frame->adopted_serial = 0;
     frame->provenance.evidence = EVIDENCE_NONE;
-    frame->several = frame->handed_on = frame->away = false;
+    frame->several = frame->handed_on = frame->given = frame->away = false;
+    frame->file = NULL;
     frame->passing = 0;
     frame_limit_renew(thread);
 }

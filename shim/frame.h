@@ -81,18 +81,8 @@ void frame_answers_on(struct thread *thread, const struct context *request);
 void frame_wakes_up(struct thread *thread);
 /* Something that carries nothing is written to: a log. */
 void frame_logs(void);
-/* The callback leaves its work with a carrier (NULL: it has no descriptor): it need not lie in a queue of the
- * program's. */
-void frame_hands_on(struct thread *thread, const struct open_file *file);
-/* E0 (frame_keeps.c). Is a request that was read in this frame last still to be answered? */
+/* E0 (kept.c). Is a request that was read in this frame last still to be answered? */
 bool frame_has_request(const struct frame *frame);
-/* This frame answers its own request; it answers another one for sure. */
-void frame_answers_itself(struct thread *thread);
-void frame_crossed(struct thread *thread);
-/* Here it writes to a connection that waits for an answer: perhaps its own. */
-void frame_answers_late(struct thread *thread, const struct open_file *file);
-/* It ends: what of that its loop has shown. */
-void frame_learns_crossed(const struct frame *frame);
 
 /* Was a scope opened in this frame that is still open? Without a frame, in this flow. */
 bool frame_explicit(const struct thread *thread);

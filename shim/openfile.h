@@ -61,6 +61,7 @@ enum file_flag {
     FILE_NESTED = 1 << 3,     /* an epoll that is itself waited for */
     FILE_DEFERS = 1 << 4,     /* E4: answers come from other frames, one each */
     FILE_PUBLISHES = 1 << 5,  /* E4: is written to without having asked */
+    FILE_KEPT = 1 << 13,      /* E0: its request was open when the frame that read it was over */
     FILE_REPEATS = 1 << 12,   /* a timerfd that fires again by itself */
     FILE_ANNOTATED = 1 << 6,  /* a log: lines get their context in front */
     FILE_MIDLINE = 1 << 7,    /* ... and the last one was not ended yet */

@@ -4,6 +4,7 @@
  *     timer that is disarmed awaits nothing. One that repeats does not keep a request that has ended.
  * F7  An accepted connection gets its root; the accepting thread keeps what it has.
  * F8  connect leaves its context in the cell: who connects awaits the answer. */
+#include "kept.h"
 #include "leaks.h"
 #include "options.h"
 #include "rules_own.h"
@@ -72,7 +73,7 @@ struct passage rules_connect_begin(int fd, struct here here) {
     if (file != NULL && file_kind(file) == FILE_OUTBOUND) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
-        frame_hands_on(thread, file);
+        kept_hands_on(thread, file);
     } else if (file != NULL && file_kind(file) == FILE_DATAGRAM) {
         passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     }
@@ -139,7 +140,7 @@ struct arming rules_timer_begin(int fd, struct here here) {
     arming.passage = (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     arming.before = cell_copy(&file->cell, arming.passage.generation);
     cell_put(&file->cell, arming.passage.generation, flow_capture(&thread->flow));
-    frame_hands_on(thread, file);
+    kept_hands_on(thread, file);
     thread_leave();
     return arming;
 }

@@ -10,6 +10,7 @@
  * and the first is adopted, in doubt; each answer then finds its own. sendmmsg answers each of its requests;
  * when they differ, the call is nobody's in particular: the flow's own context, in doubt. */
 #include "../ctxstore/kernel.h"
+#include "kept.h"
 #include "options.h"
 #include "peers.h"
 #include "rules_own.h"
@@ -280,7 +281,7 @@ static struct outstanding sent_to(struct thread *thread, const struct passage *p
         file_mark(file, FILE_SENT, true);
     struct outstanding outstanding = peers_answer(&question, thread->flow.current, thread->flow.serial);
     if (!outstanding.any && file_has(file, FILE_SENT)) {
-        frame_hands_on(thread, file);
+        kept_hands_on(thread, file);
         peers_note(&question, false, flow_capture(&thread->flow));
     }
     was_published(file, address, &outstanding);

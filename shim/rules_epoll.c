@@ -7,6 +7,7 @@
  * gets one event a wait, by asking the kernel for one: its semantics stay its own, and level-triggered
  * descriptors take turns. A poll of it with zero timeout, while work is left (E2), is told "nothing ready"
  * without asking. E8  epoll_data is looked up in reverse (interest.h). */
+#include "kept.h"
 #include "wait.h"
 
 void rules_epoll_created(int fd) {
@@ -23,10 +24,10 @@ void rules_epoll_created(int fd) {
 /* --- registrations ------------------------------------------------------------------------------- */
 
 /* Only what has no better context of its own keeps the one it is registered in. */
-static struct context *registration_context(struct thread *thread, const struct open_file *file) {
+static struct context *registration_context(struct thread *thread, struct open_file *file) {
     if (file_kind(file) != FILE_PLAIN && file_kind(file) != FILE_PIPE)
         return NULL;
-    frame_hands_on(thread, file);
+    kept_hands_on(thread, file);
     return flow_capture(&thread->flow);
 }
 
@@ -34,14 +35,23 @@ static bool may_arm(const struct open_file *file) {
     return file != NULL && file_kind(file) == FILE_OUTBOUND && !file_has(file, FILE_UNFINISHED);
 }
 
+/* E0: an answer may begin so, too. */
+static bool may_answer(const struct open_file *file) {
+    return file != NULL && file_kind(file) == FILE_CONNECTION && file_has(file, FILE_OUTSTANDING);
+}
+
 static void arm(struct thread *thread, struct registration *registration, uint32_t before, uint32_t now) {
     struct open_file *file = registration->file;
-    if (!may_arm(file) || (before & EPOLLOUT) || !(now & EPOLLOUT))
+    if (file == NULL || (before & EPOLLOUT) || !(now & EPOLLOUT))
+        return;
+    if (may_answer(file))
+        kept_arms(thread, file);
+    if (!may_arm(file))
         return;
     registration->generation = cell_generation(&file->cell);
     registration->before = cell_copy(&file->cell, registration->generation);
     cell_put(&file->cell, registration->generation, flow_capture(&thread->flow));
-    frame_hands_on(thread, file);
+    kept_hands_on(thread, file);
 }
 
 static void add(struct thread *thread, struct registration *registration, int fd,
@@ -71,7 +81,8 @@ struct registration rules_register_begin(int epoll, int operation, int fd, const
         (struct passage){.file = file, .generation = cell_generation(&file->cell), .here = here};
     bool adds = operation == EPOLL_CTL_ADD;
     registration.file = adds ? NULL : file_at(fd);
-    if ((adds || (operation == EPOLL_CTL_MOD && may_arm(registration.file))) &&
+    if ((adds ||
+         (operation == EPOLL_CTL_MOD && (may_arm(registration.file) || may_answer(registration.file)))) &&
         thread_peek(&copy, event, sizeof copy)) {
         if (adds)
             add(thread, &registration, fd, &copy);

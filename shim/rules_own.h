@@ -6,8 +6,9 @@
 #include "interest.h"
 #include "rules.h"
 
-/* Adopts a carrier's context (a reference), unless there is better (rules_read.c). NULL: nobody knows. */
-void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+/* Adopts a carrier's context (a reference), unless there is better (rules_read.c). NULL: nobody knows. False:
+ * it came between other work, which is in doubt now. */
+bool carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence);
 
 /* F2: what nobody here fills was read, and this frame's wait had reported it: that is the work of whoever

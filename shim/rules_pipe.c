@@ -10,6 +10,7 @@
  * there is unknown. What comes although nobody here has written, or when the end that writes here is gone, is
  * some other process's: then the descriptor is like any other, and F2 says what its events are about. */
 #include "../ctxstore/kernel.h"
+#include "kept.h"
 #include "reservation.h"
 #include "rights.h"
 #include "rules_own.h"
@@ -115,9 +116,9 @@ static void pipe_adopt(struct thread *thread, const struct passage *passage, str
     bool another = frame != NULL && frame->file == passage->file &&
                    frame->provenance.evidence == EVIDENCE_READ &&
                    !context_descends(thread->flow.current, context);
-    carrier_adopt(thread, passage, context, EVIDENCE_READ);
+    bool is_work = carrier_adopt(thread, passage, context, EVIDENCE_READ);
     frame = frame_top(thread);
-    if (frame == NULL)
+    if (frame == NULL || !is_work)
         return;
     frame->tentative = true; /* E5 */
     frame->several |= another;
@@ -213,7 +214,7 @@ struct passage rules_pipe_write_open(struct open_file *file, size_t size, int fl
     }
     go_on(thread, &passage);
     uint64_t units = file_has(file, FILE_MESSAGES) && size != RULES_SOME_BYTES ? 1 : size;
-    frame_hands_on(thread, file);
+    kept_hands_on(thread, file);
     if (!file_is_shared(file))
         passage.ticket = reservation_make(thread, file->outbox, units, here);
     if (flags & MSG_OOB)

@@ -13,6 +13,7 @@
  * A thread knows of one queue that it sleeps in, one that it woke up in and one that it has just put
  * something into: nobody is in two at once, since sections do not nest in a consumer's loop. Queues are only
  * looked for in processes that have contexts. */
+#include "kept.h"
 #include "rules_own.h"
 
 bool queue_depth_of(const struct thread *thread, struct here here, uintptr_t *depth) {
@@ -277,7 +278,7 @@ void rules_signal(const void *condition) {
         part->signalled = true;
     } else if (part->pending.queue == queue) {
         queue_confirm(&part->pending);
-        frame_hands_on(thread, NULL);
+        kept_hands_on(thread, NULL);
         part->pending = (struct queue_pending){0};
     }
     thread_leave();
@@ -290,7 +291,7 @@ static void puts_in(struct thread *thread, struct queue *queue, uint32_t life, s
     part->pending =
         queue_put(queue, life, here.site, part->signalled, flow_capture(&thread->flow), thread->flow.serial);
     if (part->pending.sure)
-        frame_hands_on(thread, NULL);
+        kept_hands_on(thread, NULL);
     if (part->signalled)
         part->pending = (struct queue_pending){0};
 }
@@ -417,7 +418,7 @@ struct queue_pending rules_post_begin(const void *semaphore, struct here here) {
     }
     post = queue_put(queue, queue_generation(queue), here.site, false, flow_capture(&thread->flow),
                      thread->flow.serial);
-    frame_hands_on(thread, NULL);
+    kept_hands_on(thread, NULL);
     thread_leave();
     return post;
 }

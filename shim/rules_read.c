@@ -9,6 +9,7 @@
  * Reading adopts unless an explicit scope was opened in this frame, or the current context already
  * descends from the carrier's. */
 #include "../ctxstore/kernel.h"
+#include "kept.h"
 #include "leaks.h"
 #include "rules_own.h"
 #include "trace.h"
@@ -33,11 +34,24 @@ static bool frame_lies_outside(const struct thread *thread, const struct frame *
     return frame->loop == NULL && thread->left_frame && rules_runs_loop(thread);
 }
 
+/* What another request has woken this thread up with, while it has one to answer: whose it goes on with, its
+ * answer tells. */
+static bool comes_between(struct thread *thread, const struct passage *passage,
+                          const struct context *context) {
+    return context != NULL && kept_in_between(frame_top(thread), passage->file) &&
+           !has_it_already(thread, context);
+}
+
 /* An empty one says "nobody knows": in a loop that watches
  * this carrier that is the loop's base; a thread that reads it for itself keeps what it has. */
-void carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
+bool carrier_adopt(struct thread *thread, const struct passage *passage, struct context *context,
                    enum evidence evidence) {
     thread->woke.file = NULL; /* what is answered from here on is no wake-up's, unless this was one */
+    if (comes_between(thread, passage, context)) {
+        frame_doubt(thread, EVIDENCE_READ);
+        context_release(context);
+        return false;
+    }
     frame_reads(thread, passage->file);
     bool watched = thread->depth > 0 && passage->file->interests != NULL;
     bool nothing_new = context != NULL ? has_it_already(thread, context) : !watched;
@@ -49,7 +63,7 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
         if (!by_hand && frame != NULL && frame_reported(frame, passage->file))
             frame_came_from(thread, passage->file, passage->generation); /* its callback is this one */
         context_release(context);
-        return;
+        return true;
     }
     frame_adopt(thread, context != NULL ? context : context_retain(frame_base(thread)), evidence);
     frame_came_from(thread, passage->file, passage->generation);
@@ -58,6 +72,7 @@ void carrier_adopt(struct thread *thread, const struct passage *passage, struct 
         (frame->queued || ledger_owes(&frame->ledger, frame_habits(frame), frame_is_exact(frame)) ||
          frame_lies_outside(thread, frame)))
         frame_passes(thread, passage->here);
+    return true;
 }
 
 /* In a batch this begins the next callback. */
@@ -159,6 +174,7 @@ static struct context *request_of(struct thread *thread, const struct passage *p
         return more_of_request(thread, passage);
     struct context *request =
         file_has(file, FILE_UNFINISHED) ? request_in_doubt(thread, passage) : request_begins(thread, passage);
+    file_mark(file, FILE_KEPT, false);
     file_mark(file, FILE_OUTSTANDING, true);
     return request;
 }
@@ -255,9 +271,10 @@ static void read_eventfd(struct thread *thread, const struct passage *passage, l
         delivery = mailbox_take(file->mailbox, value, !file_has(file, FILE_SEMAPHORE), thread->flow.serial);
     const struct context *brought = delivery.context;
     uint64_t serial = brought != NULL ? atomic_load_explicit(&brought->serial, memory_order_relaxed) : 0;
-    carrier_adopt(thread, passage, wake_up_context(thread, file, delivery.context), EVIDENCE_READ);
+    bool is_work =
+        carrier_adopt(thread, passage, wake_up_context(thread, file, delivery.context), EVIDENCE_READ);
     struct frame *frame = frame_top(thread);
-    if (frame == NULL)
+    if (frame == NULL || !is_work)
         return;
     frame_wakes_up(thread);
     wake_up_begins(thread, passage, brought, serial, value);

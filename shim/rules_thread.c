@@ -7,6 +7,7 @@
  *
  * F13: a fork child keeps the context of the flow that forked; those of other flows are dropped without
  * destroy. Memory does the keeping; numbers start anew. */
+#include "kept.h"
 #include "rules.h"
 #include "trace.h"
 
@@ -16,7 +17,7 @@ struct context *rules_thread_capture(struct here here) {
     if (thread == NULL)
         return NULL;
     struct context *context = flow_capture(&thread->flow);
-    frame_hands_on(thread, NULL);
+    kept_hands_on(thread, NULL);
     thread_leave();
     return context;
 }

@@ -14,6 +14,7 @@
  *     In a loop whose timers have answered requests, a frame in which one may be due is queued, too.
  * E7  An edge-triggered eventfd is often never read: its mailbox is looked at when its event arrives. Where
  * its callback begins nobody sees, so a batch with one in it is queued, too. */
+#include "kept.h"
 #include "rules_own.h"
 #include "wait.h"
 
@@ -45,6 +46,7 @@ static void loop_comes_back(struct thread *thread, struct loop *loop) {
 void wait_begins(struct thread *thread, struct wait *wait, long milliseconds) {
     wait->poll = milliseconds == 0;
     wait->left = thread->left_loop == wait->loop;
+    thread->keeping.lists |= wait->poll && thread->depth > 0;
     loop_comes_back(thread, wait->loop);
     loop_waits(wait->loop, milliseconds);
     end_answered(thread, wait);
@@ -218,6 +220,11 @@ static struct context *batch_context(struct thread *thread, struct batch *batch)
     return first;
 }
 
+/* A descriptor, perhaps with what a runtime waits for beside each of its threads' own. */
+static bool is_lone(const struct batch *batch) {
+    return batch->events == 1 || (batch->events == 2 && batch->connections == 1 && batch->wake_up);
+}
+
 static void frame_begin(struct thread *thread, const struct wait *wait, struct batch *batch, bool queued) {
     struct frame *frame = frame_open(thread, wait->here);
     if (frame == NULL)
@@ -228,10 +235,12 @@ static void frame_begin(struct thread *thread, const struct wait *wait, struct b
     frame->loop = wait->loop;
     frame->wait_serial = thread->waits;
     frame->mixed = batch->mixed;
-    frame->lone = wait->epoll == NULL && batch->events == 1;
+    frame->lone = wait->epoll == NULL && is_lone(batch);
     frame->unread = batch->unread && batch->mixed;
     bool lent = batch->mixed && wait->epoll != NULL && interest_is_lent(wait->epoll->set);
-    frame->queued = queued || lent || frame->unread || wait->loop->keeps || loop_timers_due(wait->loop);
+    frame->queued = queued || lent || frame->unread || thread->keeping.keeps || loop_timers_due(wait->loop);
+    frame->wary = !frame->queued && kept_any(thread);
+    frame->queued |= frame->wary;
     ledger_opens(&frame->ledger, frame_habits(frame), batch->mixed || batch->first == NULL,
                  frame_is_exact(frame));
     enum evidence evidence = batch->first != NULL ? EVIDENCE_EVENT : EVIDENCE_NONE;

@@ -11,6 +11,7 @@
  * E5  A wake-up's frame is tentative: whatever is touched in it is better evidence.
  * E10 Bytes that were read as a request's, and are sent to a server from where they lie, are its work
  *     (forward.h). That is the strongest evidence there is but for a scope. */
+#include "kept.h"
 #include "reservation.h"
 #include "rules_own.h"
 #include "trace.h"
@@ -50,7 +51,7 @@ static struct context *respond_elsewhere(struct thread *thread, struct passage *
                                          struct context *request) {
     struct open_file *file = passage->file;
     const struct frame *frame = frame_top(thread);
-    frame_crossed(thread);
+    kept_crossed(thread);
     if (frame == NULL || !read_here(frame, file) || frame->lost)
         rules_contradicted(thread);
     passage->passing = true;
@@ -94,8 +95,8 @@ static bool answers_current(struct thread *thread, struct passage *passage) {
     if (request == NULL)
         return false;
     wake_up_answers(thread, request);
-    frame_answers_late(thread, file);
-    frame_answers_itself(thread);
+    kept_answers(thread, file, request);
+    kept_answers_itself(thread);
     answered_itself(file);
     return true;
 }
@@ -113,14 +114,14 @@ static struct context *response_context(struct thread *thread, struct passage *p
     struct context *request = connection_request(file, passage->generation, thread->flow.serial);
     const struct frame *frame = frame_top(thread);
     wake_up_answers(thread, request);
-    frame_answers_late(thread, file);
+    kept_answers(thread, file, request);
     bool surely = context_descends_surely(thread->flow.current, request);
     bool likely = context_descends(thread->flow.current, request);
     bool same_doubt = frame != NULL && frame->provenance.evidence == EVIDENCE_RESPONSE && likely;
     if (request == NULL || surely || same_doubt) {
         context_release(request);
         if (surely)
-            frame_answers_itself(thread);
+            kept_answers_itself(thread);
         passage->foreign = !surely; /* a frame that this very doubt is about goes on writing */
         if (surely)
             answered_itself(file);
@@ -263,7 +264,7 @@ struct passage rules_write_open(struct open_file *file, const struct outgoing *o
     if (file_kind(file) == FILE_OUTBOUND)
         cell_put(&file->cell, passage.generation, flow_capture(&thread->flow));
     if (file_kind(file) != FILE_CONNECTION)
-        frame_hands_on(thread, file);
+        kept_hands_on(thread, file);
     thread_leave();
     return passage;
 }

@@ -19,6 +19,24 @@ struct open_file;
 struct mailbox;
 struct recent;
 
+/* E0: requests that the loops of a thread have left open, and what became of such (kept.h). */
+enum { KEPT = 8, POKED = 4 };
+struct keeping {
+    struct kept {
+        const struct open_file *file; /* a connection; NULL: none */
+        uint32_t generation, request; /* the latter its number */
+    } kept[KEPT];                     /* the latest ones */
+    struct poked {
+        struct open_file *file; /* an eventfd that requests were handed on by; NULL: none */
+        uint32_t generation;
+    } poked[POKED];
+    uint8_t next, next_poked;
+    uint8_t returned; /* so many did not lie in a list of the thread's own; of so many more was read */
+    uint8_t pieces;
+    bool keeps; /* it keeps requests in a list of its own, and goes on with them anywhere */
+    bool lists; /* it has looked for events, without a wait, while work was open */
+};
+
 /* An event loop, as E0 tells them apart: thread, epoll, return address of the wait. */
 struct loop {
     const struct open_file *epoll; /* NULL: around poll or select */
@@ -32,7 +50,6 @@ struct loop {
         deadline; /* E3: from when on its timers may run (milliseconds); 0: it had none at its last wait */
     struct habits habits; /* E5 */
     bool timed;           /* E3: its timers do the work of requests */
-    bool keeps;           /* E0: it keeps requests in a list of its own, and goes on with them anywhere */
     uint8_t copies;       /* E0: requests that it gave to a thread and answered itself */
 };
 
@@ -64,10 +81,12 @@ struct frame {
     bool several;                 /* several contexts were read from `file` */
     bool lone;                    /* of a poll or select that reported one descriptor */
     bool queued;                  /* work of others may be done in it: what it adopts is not for sure */
+    bool wary;                    /* ... and that only because its loop has left requests open */
     bool unread;                  /* E7: ... among its events is one whose callback nobody sees begin */
     bool later;                   /* its callbacks are over, and a later phase of the loop has begun */
     bool handed_on;               /* the callback has left its work with a carrier */
-    bool away;                    /* ... with another thread, and so far nothing tells that it goes on here */
+    bool given;                   /* ... with another thread */
+    bool away;                    /* ... and so far nothing tells that it goes on here */
     bool lost;                    /* a log was written, or work handed on, and it was in doubt whose */
     uintptr_t passing;     /* its context is only for sure while who read from here goes on; 0: it is */
     uintptr_t edge, limit; /* a hook above `edge` is noticed; above `limit` it has left the loop */
@@ -162,6 +181,7 @@ struct thread {
     struct here start_waits[START_WAITS]; /* F1: where a thread that inherited a context has waited */
     unsigned next_start_wait;
     struct queue_part queue;
+    struct keeping keeping;
     struct wake_up woke;
     bool inherited;              /* the flow's outermost context is the one it was started with: */
     const struct context *start; /* this one, recognised by its serial */

@@ -127,7 +127,7 @@ CASE(E0, a_loop_that_answers_what_it_gave_to_a_thread_is_learnt) {
     }
 }
 
-/* One request is kept until the next comes: after the first time that is known. */
+/* One request is kept until the next comes. */
 CASE_WITH("dispatch=exact", E0, a_loop_that_answers_one_request_in_the_frame_of_the_next_is_in_doubt) {
     connect_all();
     for (volatile int round = 0; round < 5; round++) {
@@ -136,10 +136,124 @@ CASE_WITH("dispatch=exact", E0, a_loop_that_answers_one_request_in_the_frame_of_
         REQUIRE(WAIT(1000) == 1);
         READ(which);
         LOG();
-        EXPECT(in_doubt() == (round > 1));
+        EXPECT(in_doubt() == (round > 0));
         if (round > 0)
             ANSWER(1 - which);
     }
+}
+
+/* Another request comes meanwhile, and is answered and logged. Was that in doubt? */
+#define ASKS_MEANWHILE(which)                                                                                \
+    raw_write(clients[which], "question");                                                                   \
+    REQUIRE(WAIT(1000) == 1 && events[0].data.fd == servers[which]);                                         \
+    READ(which);                                                                                             \
+    LOG();                                                                                                   \
+    bool meanwhile = in_doubt();                                                                             \
+    ANSWER(which)
+
+/* Whose work that does may be the open one's: until it is known that this one only waits for the rest of it.
+ */
+CASE(E0, while_a_request_lies_open_the_next_one_is_in_doubt) {
+    connect_all();
+    for (volatile int round = 0; round < 12; round++) {
+        raw_write(clients[0], "half a ");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        ASKS_MEANWHILE(1);
+        EXPECT(meanwhile == (round < 8));
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        LOG();
+        EXPECT(!in_doubt() || round < 8);
+        ANSWER(0);
+    }
+}
+
+static void *answers_for_the_loop(void *unused) {
+    ANSWER(0);
+    return unused;
+}
+
+CASE(E0, what_another_thread_answers_is_in_no_list_of_the_loops) {
+    connect_all();
+    for (volatile int round = 0; round < 12; round++) {
+        pthread_t answerer;
+        raw_write(clients[0], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(0);
+        ASKS_MEANWHILE(1);
+        EXPECT(meanwhile == (round < 8));
+        REQUIRE(pthread_create(&answerer, NULL, answers_for_the_loop, NULL) == 0);
+        pthread_join(answerer, NULL);
+    }
+}
+
+/* Who is busy with what he was told of need not be told again. */
+static int told;
+
+static void *is_told_of_one(void *expected) {
+    hear(told);
+    EXPECT_STACK((const char *)expected);
+    return NULL;
+}
+
+static void tell(void *expected) {
+    pthread_t worker;
+    REQUIRE(pthread_create(&worker, NULL, is_told_of_one, expected) == 0);
+    pthread_join(worker, NULL);
+}
+
+CASE_WITH("dispatch=exact", E5, a_request_that_was_left_may_lie_where_others_were_handed_on) {
+    told = eventfd(0, 0);
+    connect_all();
+    for (volatile int which = 0; which < CONNECTIONS; which++) {
+        raw_write(clients[which], "question");
+        REQUIRE(WAIT(1000) == 1);
+        READ(which);
+        if (which != 1) {
+            poke(told);
+            tell(which == 0 ? "conn#1 req#1" : "conn#3 req#1?");
+        }
+        REQUIRE(WAIT(1) == 0);
+        close(servers[which]); /* nothing is open */
+    }
+}
+
+/* Its answer comes at its own event; but that was asked for in the frame of another. */
+CASE_WITH("dispatch=exact", E0, who_asks_to_write_an_answer_in_anothers_frame_keeps_requests) {
+    connect_all();
+    raw_write(clients[0], "question");
+    REQUIRE(WAIT(1000) == 1);
+    READ(0);
+    raw_write(clients[1], "question");
+    REQUIRE(WAIT(1000) == 1 && events[0].data.fd == servers[1]);
+    READ(1);
+    watch(epoll_fd, EPOLL_CTL_MOD, servers[0], EPOLLIN | EPOLLOUT);
+    ANSWER(1);
+    REQUIRE(WAIT(1000) == 1 && events[0].data.fd == servers[0]);
+    ANSWER(0);
+    watch(epoll_fd, EPOLL_CTL_MOD, servers[0], EPOLLIN);
+    LOG();
+    EXPECT(in_doubt());
+    ASKS_MEANWHILE(2);
+    EXPECT(meanwhile);
+}
+
+/* One that asks in its own frame does not. */
+CASE_WITH("dispatch=exact", E0, who_asks_in_its_own_does_not) {
+    connect_all();
+    raw_write(clients[0], "question");
+    REQUIRE(WAIT(1000) == 1);
+    READ(0);
+    watch(epoll_fd, EPOLL_CTL_MOD, servers[0], EPOLLOUT);
+    REQUIRE(WAIT(1000) == 1);
+    ANSWER(0);
+    watch(epoll_fd, EPOLL_CTL_MOD, servers[0], EPOLLIN);
+    LOG();
+    EXPECT(!in_doubt());
+    ASKS_MEANWHILE(2);
+    EXPECT(!meanwhile);
 }
 
 /* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
@@ -203,6 +317,7 @@ CASE(E2, what_a_poll_reports_comes_into_work_that_is_queued) {
     EXPECT_STACK("conn#2 req#1?");
     ANSWER(0);
     EXPECT(strncmp(stack_now(), "conn#1 req#1", 12) == 0);
+    close(servers[1]);
     REQUIRE(WAIT(1) == 0);
     EXPECT_STACK("");
     raw_write(clients[2], "question");
@@ -228,6 +343,8 @@ CASE_WITH("dispatch=exact", E2, an_exact_loop_has_nothing_queued_from_others) {
             READ(0);
         if (step == 3)
             raw_write(clients[1], "question");
+        if (step == 12)
+            ANSWER(0);
         LOG();
         EXPECT_STACK(step < 2 ? "" : step < 13 ? "conn#1 req#1" : "conn#2");
     }

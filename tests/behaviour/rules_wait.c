@@ -157,6 +157,7 @@ CASE(F2, a_root_derives_from_the_loops_base) {
         raw_write(clients[i], "x");
         hear(servers[i]);
         EXPECT_STACK(i == 0 ? "Main conn#1 req#1" : "Main conn#2 req#1");
+        close(servers[i]);
     }
     EXPECT(epoll_wait(epoll, &event, 1, 1) == 0);
     EXPECT_STACK("Main");
@@ -418,7 +419,7 @@ CASE(E4, answers_from_another_requests_frame_are_learnt) {
         raw_write(clients[1], "go");
         REQUIRE(epoll_wait(epoll_fd, &event, 1, 1000) == 1 && event.data.fd == servers[1]);
         hear(servers[1]);
-        snprintf(expected, sizeof expected, "conn#2 req#%d", round);
+        snprintf(expected, sizeof expected, "conn#2 req#%d?", round); /* the other's lies somewhere (E0) */
         EXPECT_STACK(expected);
         REQUIRE(write(servers[0], "now", 3) == 3);
         snprintf(expected, sizeof expected, "conn#1 req#%d", round);

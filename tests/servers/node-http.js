@@ -1,16 +1,16 @@
 // An HTTP server on node's own http module, for the matrix: logs each request, and answers with its marker.
 //
-//     node node-http.js PORT LOG [DIRECTORY | cluster]
+//     node node-http.js PORT LOG [timer | cluster | DIRECTORY]
 //
-// With a directory, the answer is a file that it reads by the thread pool. As a cluster, one process accepts, and sends
-// each connection to one of three others.
+// With a directory, the answer is a file that it reads by the thread pool; with `timer`, it answers after 2 milliseconds.
+// As a cluster, one process accepts, and sends each connection to one of three others.
 'use strict';
 const cluster = require('node:cluster');
 const fs = require('node:fs');
 const http = require('node:http');
 
 const [port, log, what] = process.argv.slice(2);
-const directory = what === 'cluster' ? undefined : what;
+const directory = what === 'cluster' || what === 'timer' ? undefined : what;
 const journal = fs.openSync(log, 'a');
 
 function answer(response, marker, body) {
@@ -22,7 +22,11 @@ function answer(response, marker, body) {
 function answerRequest(request, response) {
     if (directory === undefined) {
         const marker = request.headers['x-marker'];
-        setImmediate(() => answer(response, marker, `answer to ${marker}\n`));
+        const later = () => answer(response, marker, `answer to ${marker}\n`);
+        if (what === 'timer')
+            setTimeout(later, 2);
+        else
+            setImmediate(later);
         return;
     }
     fs.readFile(directory + request.url, (error, body) => {
