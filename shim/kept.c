@@ -162,6 +162,7 @@ void kept_goes_on(struct thread *thread, const struct frame *frame) {
         poked_drain(&thread->keeping);
     }
     *kept = now;
+    thread->keeping.any = true;
 }
 
 void kept_callback_ends(struct thread *thread, const struct frame *frame) {
@@ -180,12 +181,14 @@ static bool is_reported(const struct thread *thread, const struct kept *kept) {
 bool kept_any(struct thread *thread) {
     struct keeping *keeping = &thread->keeping;
     bool any = false;
-    if (is_proven(keeping->returned))
+    if (!keeping->any || is_proven(keeping->returned))
         return false;
+    keeping->any = false;
     for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++) {
         if (kept->file == NULL)
             continue;
         if (is_open(kept)) {
+            keeping->any = true;
             any |= !is_reported(thread, kept);
             continue;
         }
@@ -198,6 +201,8 @@ bool kept_any(struct thread *thread) {
 
 static bool forget(struct keeping *keeping, const struct open_file *file) {
     bool was = false;
+    if (!keeping->any)
+        return false;
     for (struct kept *kept = keeping->kept; kept < keeping->kept + KEPT; kept++)
         if (kept->file == file) {
             was = is_open(kept);

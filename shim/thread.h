@@ -30,6 +30,7 @@ struct keeping {
         struct open_file *file; /* an eventfd that requests were handed on by; NULL: none */
         uint32_t generation;
     } poked[POKED];
+    bool any; /* of those may be there */
     uint8_t next, next_poked;
     uint8_t returned; /* so many did not lie in a list of the thread's own; of so many more was read */
     uint8_t pieces;
