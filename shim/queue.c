@@ -37,11 +37,6 @@ static void sites_depend(struct queue *queue) {
     }
 }
 
-static void queue_trial(struct queue *queue) {
-    queue->spoke = true;
-    queue_state_set(queue, queue->agreed >= QUEUE_AGREED ? QUEUE_BELIEVED : QUEUE_TRIAL);
-}
-
 /* The queue is empty, says the program. */
 static void queue_compare(struct queue *queue) {
     bool missed = atomic_exchange_explicit(&queue->missed, false, memory_order_relaxed);
@@ -57,7 +52,7 @@ static void queue_compare(struct queue *queue) {
         sites_credit(queue);
         queue->clean += unsure ? 0 : queue->handed;
         if (queue->clean >= QUEUE_CLEAN && queue_state(queue) == QUEUE_CANDIDATE)
-            queue_trial(queue);
+            queue_speaks(queue);
     }
     queue_entries_clear(queue);
     queue_empty(queue);
@@ -156,10 +151,6 @@ static bool is_raced(struct queue *queue) {
     return queue->consumer_count > 1;
 }
 
-static bool is_in_order(const struct queue *queue) {
-    return queue->agreed_deep >= QUEUE_AGREED && queue->order >= queue->order_needed;
-}
-
 static struct queue_handoff hand_over(struct queue *queue) {
     struct queue_entry *entry = queue_entry_first(queue);
     bool deep = queue->length > 1 || queue->chose;
@@ -176,9 +167,9 @@ static struct queue_handoff hand_over(struct queue *queue) {
         context_release(handoff.context);
         return (struct queue_handoff){0};
     }
-    if (queue->doubt)
+    if (queue->doubt || (handoff.context == NULL && entry->work != NULL)) /* it came before the queue spoke */
         return handoff;
-    handoff.sure = queue_state(queue) == QUEUE_BELIEVED && (!deep || is_in_order(queue));
+    handoff.sure = queue_state(queue) == QUEUE_BELIEVED && (!deep || queue_is_in_order(queue));
     handoff.tag =
         (struct queue_tag){(uint16_t)(queue - queues + 1), queue_generation(queue) << 1 | (deep ? 1 : 0)};
     return handoff;

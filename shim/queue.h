@@ -21,7 +21,7 @@
  * taken from there to the next empty wait.
  *
  * States of a queue. A wait that finds it empty compares: were there as many dequeues as enqueues?
- *   CANDIDATE  watched only. After CLEAN hand-offs that added up: TRIAL
+ *   CANDIDATE  watched only. After CLEAN hand-offs that added up, or when its order is proven: TRIAL
  *   TRIAL      says what it thinks, in doubt (E11). After AGREED hand-offs that agreed with stronger
  * evidence: BELIEVED; for hand-offs from a queue of several entries, AGREED of such (order is not proven by
  *              less)

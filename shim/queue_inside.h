@@ -15,6 +15,12 @@ bool queue_enter(struct queue *queue, uint32_t generation);
 void queue_leave(struct queue *queue);
 
 void queue_state_set(struct queue *queue, enum queue_state state);
+/* A candidate says from now on what it thinks. */
+void queue_speaks(struct queue *queue);
+/* Of several that waited the one was taken that had waited longest, and that was no luck. */
+static inline bool queue_is_in_order(const struct queue *queue) {
+    return queue->agreed_deep >= QUEUE_AGREED && queue->order >= queue->order_needed;
+}
 /* Says nothing from now on. */
 void queue_silence(struct queue *queue);
 

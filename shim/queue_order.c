@@ -13,11 +13,14 @@ static void agree(struct queue *queue) {
         queue_state_set(queue, QUEUE_BELIEVED);
 }
 
-/* Of order: in quarters of a bit, since some agreements would have been likely anyway. */
+/* Of order: in quarters of a bit, since some agreements would have been likely anyway. A busy queue may never
+ * be seen empty: when its order is proven, its sections have added up. */
 static void agree_deeply(struct queue *queue, unsigned quarter_bits) {
     agree(queue);
     queue->agreed_deep += queue->agreed_deep < QUEUE_AGREED;
     queue->order += queue->order < ORDER_MOST ? quarter_bits : 0;
+    if (queue_state(queue) == QUEUE_CANDIDATE && queue_is_in_order(queue))
+        queue_speaks(queue);
 }
 
 /* Not even when everything else agreed before was it more than luck; the next time that is to be less likely.

@@ -236,6 +236,11 @@ void queue_forget(const void *address) {
 }
 
 /* With the queue locked. */
+void queue_speaks(struct queue *queue) {
+    queue->spoke = true;
+    queue_state_set(queue, queue->agreed >= QUEUE_AGREED ? QUEUE_BELIEVED : QUEUE_TRIAL);
+}
+
 void queue_silence(struct queue *queue) {
     queue_state_set(queue, QUEUE_DROPPED);
     queue_entries_clear(queue);

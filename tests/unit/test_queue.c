@@ -25,6 +25,7 @@ struct program {
     bool unwatched;       /* nobody answers: no evidence */
     bool answers_here;    /* by the consumer itself; else by a third thread, in the order of completion */
     bool drains;          /* a consumer takes all there is in one section */
+    bool busy;            /* there is always something in it */
     bool rarely;          /* ... of 1000 */
     unsigned idle;        /* sections that put nothing in, of 100 */
     bool idle_inside;     /* ... from where others do */
@@ -223,6 +224,8 @@ static void consumer_steps(struct play *play, struct actor *actor) {
 static void producer_steps(struct play *play, struct actor *actor) {
     for (unsigned burst = draw(12) == 0 ? draw(20) : draw(2); burst > 0; burst--)
         put(play, actor);
+    while (play->program.busy && play->waiting_count < WAITING / 2)
+        put(play, actor);
     if (draw(100) < play->program.idle || (play->program.rarely && draw(1000) == 0))
         look(play, actor);
 }
@@ -261,6 +264,8 @@ static struct play play_program(struct program program) {
     play.queue = queue_begin(&mutex, &condition, 120);
     cr_assert(play.queue != NULL);
     play.life = queue_generation(play.queue);
+    if (program.busy)
+        producer_steps(&play, &play.producers[0]);
     while (play.requests < ITEMS)
         play_step(&play);
     play_end(&play);
@@ -312,6 +317,27 @@ Test(queue, consumers_answer) {
 
 Test(queue, consumers_produce) {
     expect_known((struct program){"consumers that produce", .producers = 1, .consumers = 3, .produces = 30});
+}
+
+/* Nobody has seen it empty, so that nothing has added up: the order of its answers tells. */
+Test(queue, never_empty) {
+    expect_known((struct program){"never empty, one worker", .producers = 1, .consumers = 1,
+                                  .signals_always = true, .busy = true});
+    expect_known((struct program){"never empty, a pool", .producers = 2, .consumers = 4,
+                                  .signals_always = true, .busy = true, .answers_here = true});
+}
+
+Test(queue, never_empty_and_not_in_order) {
+    expect_never_wrong((struct program){"never empty, a stack", LIFO, .producers = 1, .consumers = 4,
+                                        .signals_always = true, .busy = true});
+    expect_never_wrong((struct program){"never empty, any order", ANY, .producers = 1, .consumers = 4,
+                                        .signals_always = true, .busy = true});
+    expect_never_wrong((struct program){"never empty, all taken at once", .producers = 1, .consumers = 2,
+                                        .signals_always = true, .busy = true, .drains = true});
+    expect_never_wrong((struct program){"never empty, a place that may put something in", .producers = 2,
+                                        .consumers = 2, .busy = true, .idle = 20, .idle_inside = true});
+    expect_never_wrong((struct program){"never empty, answers out of order", .producers = 1, .consumers = 3,
+                                        .signals_always = true, .busy = true, .shuffled = 50});
 }
 
 Test(queue, other_sections) {
