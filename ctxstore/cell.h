@@ -93,7 +93,8 @@ struct delivery {
     bool elsewhere;       /* F4: nothing was waiting, and count was not lost: it came from elsewhere */
 };
 
-/* NULL without memory. */
+/* NULL without memory. In all that follow a mailbox may be NULL, which does nothing: a carrier that is closed
+ * while another thread is in a call on it may be another one by then, which has none. */
 struct mailbox *mailbox_new(void);
 void mailbox_free(struct mailbox *mailbox);
 

@@ -92,6 +92,8 @@ void mailbox_leave(struct mailbox *mailbox, struct entry *entry) {
 }
 
 void mailbox_clear(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     mailbox_lock(mailbox);
     struct entry *all = mailbox_detach(mailbox);
     lock_give(&mailbox->lock);
@@ -162,6 +164,10 @@ static struct entry *entry_new(struct mailbox *mailbox, struct context *context,
 /* A mailbox that nobody reads (another process does, or the kernel) keeps no contexts: when it is full,
  * everything is dropped, and nothing is queued until a read shows that it is empty again. */
 uint64_t mailbox_reserve(struct mailbox *mailbox, struct context *context, uint64_t count) {
+    if (__builtin_expect(mailbox == NULL, 0)) {
+        context_release(context);
+        return 0;
+    }
     struct entry *dropped = NULL;
     uint64_t ticket = 0;
     bool placed = false, closed = atomic_load_explicit(&mailbox->closed, memory_order_relaxed);
@@ -229,6 +235,8 @@ void mailbox_settle(struct mailbox *mailbox, uint64_t ticket, uint64_t count) {
 
 void mailbox_commit(struct mailbox *mailbox, uint64_t ticket, uint64_t count, const void *bytes,
                     size_t size) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     struct entry *gone = NULL;
     mailbox_lock(mailbox);
     struct entry *entry = entry_of(mailbox, ticket);
@@ -318,6 +326,8 @@ static unsigned group_stays_doubtful(struct mailbox *mailbox, struct context *do
 }
 
 struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drained, uint64_t flow) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return (struct delivery){0};
     enum { GROUP_AT_MOST = 64 };
     struct context *dropped[GROUP_AT_MOST];
     unsigned dropped_count = 0;
@@ -344,6 +354,8 @@ struct delivery mailbox_take(struct mailbox *mailbox, uint64_t count, bool drain
 }
 
 bool mailbox_has_others(struct mailbox *mailbox, int thread) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return false;
     bool others = false;
     mailbox_lock(mailbox);
     for (const struct entry *entry = mailbox->first; entry != NULL && !others; entry = entry->next)
@@ -353,6 +365,8 @@ bool mailbox_has_others(struct mailbox *mailbox, int thread) {
 }
 
 struct delivery mailbox_peek_new(struct mailbox *mailbox, uint64_t flow) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return (struct delivery){0};
     struct verdict verdict = {0};
     struct entry *old = NULL;
     bool first = true;

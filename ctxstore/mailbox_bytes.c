@@ -10,6 +10,10 @@
 enum { MARK_STRONG = 4 };
 
 void mailbox_rewrite(struct mailbox *mailbox, uint64_t ticket, struct context *context) {
+    if (__builtin_expect(mailbox == NULL, 0)) {
+        context_release(context);
+        return;
+    }
     mailbox_lock(mailbox);
     struct entry *entry = mailbox->last;
     while (entry != NULL && entry->ticket > ticket)
@@ -24,12 +28,16 @@ void mailbox_rewrite(struct mailbox *mailbox, uint64_t ticket, struct context *c
 }
 
 void mailbox_read_begin(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     mailbox_lock(mailbox);
     mailbox->readers++;
     lock_give(&mailbox->lock);
 }
 
 void mailbox_read_end(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     mailbox_lock(mailbox);
     if (mailbox->readers > 0)
         mailbox->readers--;
@@ -191,6 +199,8 @@ static struct context *entry_spare(struct mailbox *mailbox, struct entry **used)
 
 struct delivery mailbox_read(struct mailbox *mailbox, uint64_t count, const void *bytes, size_t size,
                              uint64_t flow) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return (struct delivery){0};
     struct verdict verdict = {0};
     struct entry *used = NULL, *dropped = NULL;
     struct delivery delivery = {.elsewhere = true};
@@ -214,6 +224,8 @@ struct delivery mailbox_read(struct mailbox *mailbox, uint64_t count, const void
 }
 
 struct delivery mailbox_next(struct mailbox *mailbox, bool all, uint64_t flow) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return (struct delivery){0};
     struct verdict verdict = {0};
     mailbox_lock(mailbox);
     struct entry *strays = strays_see(mailbox), *first = mailbox->first;
@@ -228,6 +240,8 @@ struct delivery mailbox_next(struct mailbox *mailbox, bool all, uint64_t flow) {
 }
 
 uint64_t mailbox_taken(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return 0;
     mailbox_lock(mailbox);
     uint64_t ticket =
         mailbox->first != NULL ? mailbox->first->ticket + mailbox->first->begun : mailbox->tickets;
@@ -238,10 +252,14 @@ uint64_t mailbox_taken(struct mailbox *mailbox) {
 /* --- losing count, and finding it again ------------------------------------------------------------ */
 
 void mailbox_miss(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     atomic_store_explicit(&mailbox->missed, true, memory_order_relaxed);
 }
 
 uint64_t mailbox_doubts(struct mailbox *mailbox, bool idle) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return 0;
     mailbox_lock(mailbox);
     bool odd = mailbox->lost || (idle && mailbox->first != NULL);
     uint64_t doubts = odd && mailbox->open == 0 ? mailbox->tickets : 0;
@@ -251,6 +269,8 @@ uint64_t mailbox_doubts(struct mailbox *mailbox, bool idle) {
 
 /* No writer was inside a call, and none has begun one since. */
 void mailbox_seen_empty(struct mailbox *mailbox, uint64_t doubts) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     struct entry *strays = NULL;
     mailbox_lock(mailbox);
     if (mailbox->open == 0 && mailbox->tickets == doubts)
@@ -260,18 +280,22 @@ void mailbox_seen_empty(struct mailbox *mailbox, uint64_t doubts) {
 }
 
 void mailbox_close(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     atomic_store_explicit(&mailbox->closed, true, memory_order_relaxed);
     mailbox_clear(mailbox);
 }
 
 bool mailbox_is_closed(const struct mailbox *mailbox) {
-    return atomic_load_explicit(&mailbox->closed, memory_order_relaxed);
+    return mailbox == NULL || atomic_load_explicit(&mailbox->closed, memory_order_relaxed);
 }
 
 void mailbox_orphan(struct mailbox *mailbox) {
+    if (__builtin_expect(mailbox == NULL, 0))
+        return;
     atomic_store_explicit(&mailbox->orphaned, true, memory_order_relaxed);
 }
 
 bool mailbox_is_orphaned(const struct mailbox *mailbox) {
-    return atomic_load_explicit(&mailbox->orphaned, memory_order_relaxed);
+    return mailbox == NULL || atomic_load_explicit(&mailbox->orphaned, memory_order_relaxed);
 }

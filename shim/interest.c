@@ -152,6 +152,8 @@ static void watch_bell(struct interest_set *set, struct open_file *file) {
 }
 
 bool interest_is_woken(struct interest_set *set, int thread) {
+    if (__builtin_expect(set == NULL, 0))
+        return false;
     bool woken = false;
     set_lock(set);
     for (unsigned i = 0; i < BELLS_WATCHED && !woken; i++) {
@@ -165,6 +167,10 @@ bool interest_is_woken(struct interest_set *set, int thread) {
 
 void interest_add(struct interest_set *set, int fd, struct open_file *file, const struct epoll_event *event,
                   struct context *context) {
+    if (__builtin_expect(set == NULL, 0)) {
+        context_release(context);
+        return;
+    }
     struct interest *interest = slab_take(&interests);
     if (interest == NULL) {
         context_release(context);
@@ -190,6 +196,10 @@ void interest_add(struct interest_set *set, int fd, struct open_file *file, cons
 
 void interest_change(struct interest_set *set, int fd, struct open_file *file,
                      const struct epoll_event *event, struct context *context) {
+    if (__builtin_expect(set == NULL, 0)) {
+        context_release(context);
+        return;
+    }
     struct origin origin = origin_here();
     files_lock(file);
     struct interest *interest = interest_of(set, fd, file);
@@ -211,6 +221,8 @@ void interest_change(struct interest_set *set, int fd, struct open_file *file,
 }
 
 void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
+    if (__builtin_expect(set == NULL, 0))
+        return;
     struct context *context = NULL;
     files_lock(file);
     struct interest *interest = interest_of(set, fd, file);
@@ -228,6 +240,8 @@ void interest_remove(struct interest_set *set, int fd, struct open_file *file) {
 }
 
 uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file *file) {
+    if (__builtin_expect(set == NULL, 0))
+        return 0;
     files_lock(file);
     const struct interest *interest = interest_of(set, fd, file);
     uint32_t events = interest != NULL ? interest->events : 0;
@@ -236,6 +250,8 @@ uint32_t interest_asks(const struct interest_set *set, int fd, struct open_file 
 }
 
 bool interest_watches(const struct interest_set *set, struct open_file *file) {
+    if (__builtin_expect(set == NULL, 0))
+        return false;
     files_lock(file);
     const struct interest *interest = file->interests;
     while (interest != NULL && interest->set != set)
@@ -245,6 +261,8 @@ bool interest_watches(const struct interest_set *set, struct open_file *file) {
 }
 
 struct context *interest_context(const struct interest_set *set, struct open_file *file) {
+    if (__builtin_expect(set == NULL, 0))
+        return NULL;
     struct context *context = NULL;
     unsigned found = 0;
     files_lock(file);
@@ -260,6 +278,8 @@ struct context *interest_context(const struct interest_set *set, struct open_fil
 }
 
 void interest_reports(struct interest_set *set, uint64_t wait) {
+    if (__builtin_expect(set == NULL, 0))
+        return;
     atomic_store_explicit(&set->reported, wait, memory_order_relaxed);
 }
 
@@ -274,6 +294,8 @@ void interest_read_elsewhere(struct open_file *file, uint64_t wait) {
 }
 
 bool interest_is_lent(const struct interest_set *set) {
+    if (__builtin_expect(set == NULL, 0))
+        return false;
     return atomic_load_explicit(&set->lent, memory_order_relaxed);
 }
 
@@ -338,6 +360,8 @@ static struct interest *set_find(const struct interest_set *set, const struct ep
 }
 
 struct sighting interest_find(struct interest_set *set, const struct epoll_event *event) {
+    if (__builtin_expect(set == NULL, 0))
+        return (struct sighting){0};
     struct sighting sighting = {0};
     struct context *over = NULL;
     set_lock(set);

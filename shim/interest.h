@@ -32,7 +32,8 @@ struct interest {
     uint16_t let_go;      /* as a cell's */
 };
 
-/* NULL without memory. */
+/* NULL without memory. A set may be NULL in all that follow, which is one of nothing: an epoll that is closed
+ * while another thread is in a call on it may be another open file by then. */
 struct interest_set *interest_set_new(void);
 void interest_set_free(struct interest_set *set);
 

@@ -101,6 +101,10 @@ static struct peer *place_for(struct peers *peers) {
 void peers_note(const struct peer_question *question, bool asked_us, struct context *context) {
     struct peers *peers = question->peers;
     struct origin origin = origin_here();
+    if (__builtin_expect(peers == NULL, 0)) {
+        context_release(context);
+        return;
+    }
     peers_lock(peers);
     if (is_for(question)) {
         bool full = peers->used == PEERS_AT_MOST;
@@ -190,6 +194,8 @@ struct outstanding peers_answer(const struct peer_question *question, const stru
                                 uint64_t flow) {
     struct outstanding outstanding = {0};
     struct peers *peers = question->peers;
+    if (__builtin_expect(peers == NULL, 0))
+        return outstanding;
     peers_lock(peers);
     struct found found = {0};
     bool alive = is_for(question);
@@ -214,6 +220,8 @@ struct outstanding peers_answer(const struct peer_question *question, const stru
 struct outstanding peers_reply(const struct peer_question *question, bool look, uint64_t flow) {
     struct outstanding outstanding = {0};
     struct peers *peers = question->peers;
+    if (__builtin_expect(peers == NULL, 0))
+        return outstanding;
     peers_lock(peers);
     struct found found = is_for(question) ? search(question, false, NULL) : (struct found){0};
     if (found.newest != NULL)
