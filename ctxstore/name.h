@@ -55,8 +55,8 @@ static inline struct name_look name_look(const char *name) {
     size_t length = strnlen(name, NAME_INLINE + 1);
     return (struct name_look){length <= NAME_INLINE ? NAME_FITS : NAME_LONG, length};
 }
-static inline void name_copy(char *to, const char *name, struct name_look seen) {
-    name_store(to, name, seen.length);
+static inline void name_copy(char *to, const char *name, struct name_look checked) {
+    name_store(to, name, checked.length);
 }
 static inline size_t name_length(const char *name) {
     return strlen(name);
@@ -71,17 +71,17 @@ struct name_look {
 static inline __attribute__((always_inline)) struct name_look name_look(const char *name) {
     if (__builtin_expect((uintptr_t)name % PAGE_BYTES >= PAGE_BYTES - NAME_INLINE, 0))
         return (struct name_look){.fit = NAME_UNSURE};
-    struct name_look seen = {NAME_FITS, *(const vector *)name};
-    if (!vector_any(seen.first == 0)) {
+    struct name_look checked = {NAME_FITS, *(const vector *)name};
+    if (!vector_any(checked.first == 0)) {
         vector last = *(const vector *)(name + NAME_INLINE + 1 - VECTOR_SIZE);
-        seen.fit = vector_any(last == 0) ? NAME_FITS : NAME_LONG;
+        checked.fit = vector_any(last == 0) ? NAME_FITS : NAME_LONG;
     }
-    return seen;
+    return checked;
 }
 /* Of one that fits, also what is behind its end. */
 static inline __attribute__((always_inline)) void name_copy(char *to, const char *name,
-                                                            struct name_look seen) {
-    *(vector *)to = seen.first;
+                                                            struct name_look checked) {
+    *(vector *)to = checked.first;
     memcpy(to + VECTOR_SIZE, name + VECTOR_SIZE, NAME_INLINE - VECTOR_SIZE);
 }
 

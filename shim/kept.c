@@ -211,6 +211,13 @@ static bool forget(struct keeping *keeping, const struct open_file *file) {
     return was;
 }
 
+/* Is the frame somebody else's? A thread that serves one connection has other events in the midst of a
+ * request, and goes on with it then. */
+static bool is_amid_another(const struct thread *thread, const struct context *request) {
+    const struct context *current = thread->flow.current;
+    return request != NULL && context_root_of(current) != NULL && !context_descends(current, request->parent);
+}
+
 static void works_for(struct thread *thread, struct open_file *file, const struct context *request) {
     struct frame *frame = frame_top(thread);
     bool proves = file_has(file, FILE_KEPT), known = forget(&thread->keeping, file) || proves;
@@ -219,7 +226,7 @@ static void works_for(struct thread *thread, struct open_file *file, const struc
         return;
     if (context_descends(thread->flow.current, request) || (frame->tentative && !thread->keeping.lists))
         returned(&thread->keeping);
-    else if (proves && !frame->tentative && is_for_one(frame))
+    else if (proves && !frame->tentative && is_for_one(frame) && is_amid_another(thread, request))
         thread->keeping.keeps = true;
 }
 

@@ -256,6 +256,22 @@ CASE_WITH("dispatch=exact", E0, who_asks_in_its_own_does_not) {
     EXPECT(!meanwhile);
 }
 
+/* Nor does a thread that has another event in the midst of its request, which is nobody's. */
+CASE_WITH("dispatch=exact", E0, who_goes_on_after_an_event_of_nobodys_does_not) {
+    int nobodys = (int)kernel_call(SYS_eventfd2, 1, 0, 0, 0, 0, 0); /* which nobody here knows */
+    REQUIRE(nobodys >= 0);
+    connect_all();
+    raw_write(clients[0], "question");
+    REQUIRE(WAIT(1000) == 1);
+    READ(0);
+    watch(epoll_fd, EPOLL_CTL_ADD, nobodys, EPOLLIN);
+    REQUIRE(WAIT(1000) == 1 && events[0].data.fd == nobodys);
+    ANSWER(0);
+    watch(epoll_fd, EPOLL_CTL_DEL, nobodys, 0);
+    ASKS_MEANWHILE(1);
+    EXPECT(!meanwhile);
+}
+
 /* Other threads read for this one, which hands the descriptors to them and gets them back without any call.
  */
 static _Atomic int to_read, have_read;
